@@ -1,0 +1,227 @@
+"""Settings: frozen, taken from the environment once, each with a default, a bound and a sentence.
+
+``FIELDS`` is the whole list; README's table and ``gatewatch serve --help`` are checked against it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+PACKAGE = Path(__file__).parent
+DEFAULT_SLO = PACKAGE / "slo.toml"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names it, what it was and what it may be."""
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"must be a whole number from {low} to {high}") from None
+        if not low <= value <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return value
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}") from None
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError("must look like " + " or ".join(f"{scheme}://host:port/..." for scheme in schemes))
+        return text
+
+    return parse
+
+
+def _token(text: str) -> str:
+    if len(text) < 22 or not text.isascii() or not text.isprintable() or " " in text:  # noqa: PLR2004 - 22 base64 characters carry 128 bits
+        raise ValueError("must be at least 22 printable characters without spaces (128 bits)")
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in {"on", "true", "1"}:
+        return True
+    if text.lower() in {"off", "false", "0"}:
+        return False
+    raise ValueError("must be on or off")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _setting(name: str, default: Any, parse: Callable[[str], Any], says: str, shown: str | None = None) -> Any:
+    shown = shown if shown is not None else str(default)
+    return field(default=default, metadata={"name": name, "parse": parse, "says": says, "shown": shown})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with what holds when it is not."""
+
+    database_url: str | None = _setting(
+        "DATABASE_URL",
+        None,
+        _url("postgres", "postgresql"),
+        "PostgreSQL 14 or newer. Without it, one is run from the data folder.",
+        "embedded",
+    )
+    redis_url: str | None = _setting(
+        "REDIS_URL", None, _url("redis", "rediss"), "Redis 7 or newer. Without it, one is run in memory.", "embedded"
+    )
+    host: str = _setting("GATEWATCH_HOST", "127.0.0.1", str, "Address to listen on.")
+    port: int = _setting("GATEWATCH_PORT", 8000, _integer(1, 65535), "Port to listen on.")
+    workers: int = _setting("GATEWATCH_WORKERS", 2, _integer(1, 64), "Serving processes of this instance.")
+    data_dir: Path = _setting(
+        "GATEWATCH_DATA_DIR", Path(".data"), Path, "Where the embedded servers and load runs keep their files."
+    )
+    console_token: str | None = _setting(
+        "GATEWATCH_CONSOLE_TOKEN",
+        None,
+        _token,
+        "Opens the console; 22 characters or more. Without it, one is made up and kept in the data folder.",
+        "made up",
+    )
+    console_hosts: tuple[str, ...] = _setting(
+        "GATEWATCH_CONSOLE_HOSTS",
+        (),
+        _names,
+        "Host names, besides localhost and GATEWATCH_HOST, under which the console may be opened; comma-separated.",
+        "none",
+    )
+    load: bool | None = _setting(
+        "GATEWATCH_LOAD",
+        None,
+        _switch,
+        "Whether the console may start load runs.",
+        "on with the embedded PostgreSQL, else off",
+    )
+    slo: Path = _setting(
+        "GATEWATCH_SLO", DEFAULT_SLO, Path, "The targets file (slo.toml).", "the one in the package"
+    )
+    pool_size: int = _setting(
+        "GATEWATCH_POOL_SIZE",
+        20,
+        _integer(1, 1000),
+        "PostgreSQL connections of this instance, divided among its workers (one each at least).",
+    )
+    pool_max_wait: float = _setting(
+        "GATEWATCH_POOL_MAX_WAIT", 5.0, _seconds(0.01, 60), "Seconds to wait for a connection; then 503.", "5"
+    )
+    pool_idle_timeout: float = _setting(
+        "GATEWATCH_POOL_IDLE_TIMEOUT", 600.0, _seconds(1, 86400), "Seconds after which an idle connection closes.", "600"
+    )
+    pool_validate_after: float = _setting(
+        "GATEWATCH_POOL_VALIDATE_AFTER",
+        30.0,
+        _seconds(0, 86400),
+        "A connection that was idle for longer than this many seconds is tried with SELECT 1 before use.",
+        "30",
+    )
+    query_timeout: float = _setting(
+        "GATEWATCH_QUERY_TIMEOUT", 5.0, _seconds(0.05, 300), "Seconds a query may take.", "5"
+    )
+    redis_timeout: float = _setting(
+        "GATEWATCH_REDIS_TIMEOUT", 0.2, _seconds(0.01, 10), "Seconds a Redis round trip may take, connecting included."
+    )
+    hash_threads: int | None = _setting(
+        "GATEWATCH_HASH_THREADS",
+        None,
+        _integer(1, 64),
+        "Password hashing threads of each worker.",
+        "cores divided among the workers",
+    )
+    hash_queue: int = _setting(
+        "GATEWATCH_HASH_QUEUE", 16, _integer(1, 10000), "Passwords of each worker that may wait to be hashed; then 503."
+    )
+    session_lifetime: float = _setting(
+        "GATEWATCH_SESSION_LIFETIME",
+        30 * 86400.0,
+        _seconds(60, 365 * 86400),
+        "Seconds a session lives after login.",
+        "2592000",
+    )
+    password_min_length: int = _setting(
+        "GATEWATCH_PASSWORD_MIN_LENGTH", 8, _integer(8, 128), "Shortest password accepted (15 is recommended)."
+    )
+    instance: str = _setting(
+        "GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read every setting; raise SettingsError for the first that cannot be used. Empty means not set."""
+        known = {str(f.metadata["name"]) for f in fields(cls)}
+        for name in environment:
+            if name.startswith("GATEWATCH_") and name not in known:
+                raise SettingsError(f"{name} is not a setting; `gatewatch serve --help` lists them")
+        values: dict[str, Any] = {}
+        for f in fields(cls):
+            name = f.metadata["name"]
+            text = environment.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                values[f.name] = f.metadata["parse"](text)
+            except ValueError as error:
+                shown = "the value given" if "TOKEN" in name or name.endswith("_URL") else repr(text)
+                raise SettingsError(f"{name}: {shown} {error}") from None
+        return cls(**values)
+
+    @property
+    def pool_size_of_worker(self) -> int:
+        """How many connections one worker may hold."""
+        return max(1, self.pool_size // self.workers)
+
+    @property
+    def hash_threads_of_worker(self) -> int:
+        """How many threads of one worker hash."""
+        return self.hash_threads or max(1, _cores() // self.workers)
+
+    @property
+    def load_allowed(self) -> bool:
+        """Whether the console may start load runs."""
+        return self.database_url is None if self.load is None else self.load
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting as documentation shows it."""
+
+    name: str
+    default: str
+    says: str
+
+
+FIELDS: tuple[Field, ...] = tuple(
+    Field(f.metadata["name"], f.metadata["shown"], f.metadata["says"]) for f in fields(Settings)
+)

@@ -1,0 +1,1 @@
+"""Cheap, conventional telemetry for any Sanic application."""

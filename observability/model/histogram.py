@@ -1,0 +1,136 @@
+"""Exponential histograms in plain integers.
+
+The bucket layout is that of OpenTelemetry's exponential histogram at scale 4: bucket *i* holds durations in
+``(base**i, base**(i + 1)]`` seconds with ``base = 2 ** (1 / 16)``. A percentile read from one is therefore within 2.2 %
+of the true order statistic, merging is addition, and the same counts go out as OTLP without conversion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Self
+
+import msgspec
+
+SCALE = 4
+"""OpenTelemetry's scale: 2 ** SCALE buckets for each doubling."""
+
+_PER_DOUBLING = 1 << SCALE
+LOWEST_INDEX = -17 * _PER_DOUBLING
+"""Index of the first bucket; it also takes everything at or below its upper bound (about 8 us)."""
+
+SIZE = 23 * _PER_DOUBLING
+"""Number of buckets; the last one ends at 64 s and also takes everything above."""
+
+_SHIFT = -LOWEST_INDEX - 1
+_LAST = SIZE - 1
+
+
+def bucket_bounds(index: int) -> tuple[float, float]:
+    """Return the exclusive lower and inclusive upper bound, in seconds, of an OpenTelemetry bucket index."""
+    return 2.0 ** (index / _PER_DOUBLING), 2.0 ** ((index + 1) / _PER_DOUBLING)
+
+
+class Distribution(msgspec.Struct, frozen=True, array_like=True):
+    """A frozen histogram as it travels: only the occupied stretch of buckets.
+
+    ``offset`` is the OpenTelemetry index of ``counts[0]``; ``total`` is the sum of the recorded seconds.
+    """
+
+    offset: int = 0
+    counts: tuple[int, ...] = ()
+    total: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many durations were recorded."""
+        return sum(self.counts)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean in seconds, or None when nothing was recorded."""
+        count = self.count
+        return self.total / count if count else None
+
+    def quantile(self, q: float) -> float | None:
+        """Return the nearest-rank quantile in seconds (0 < q <= 1), or None when nothing was recorded."""
+        return Histogram.of(self).quantile(q)
+
+
+class Histogram:
+    """A histogram to record into. Durations are seconds."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets: list[int] = [0] * SIZE
+        self.total = 0.0
+
+    @classmethod
+    def of(cls, *parts: Distribution) -> Self:
+        """Merge distributions into one histogram."""
+        merged = cls()
+        for part in parts:
+            merged.add(part)
+        return merged
+
+    @property
+    def count(self) -> int:
+        """How many durations are in it."""
+        return sum(self.buckets)
+
+    def record(self, seconds: float) -> None:
+        """Count one duration. Anything outside the covered range is counted in the nearest end bucket."""
+        self.total += seconds
+        if seconds <= 0.0:
+            self.buckets[0] += 1
+            return
+        index = math.ceil(math.log2(seconds) * _PER_DOUBLING) + _SHIFT
+        self.buckets[0 if index < 0 else min(index, _LAST)] += 1
+
+    def add(self, other: Distribution) -> None:
+        """Add another distribution's counts."""
+        start = other.offset - LOWEST_INDEX
+        for position, count in enumerate(other.counts, start):
+            self.buckets[position] += count
+        self.total += other.total
+
+    def subtract(self, earlier: Distribution) -> None:
+        """Take away an earlier, cumulative state of the same histogram."""
+        start = earlier.offset - LOWEST_INDEX
+        for position, count in enumerate(earlier.counts, start):
+            self.buckets[position] -= count
+        self.total -= earlier.total
+
+    def freeze(self) -> Distribution:
+        """Return the present state as a value."""
+        buckets = self.buckets
+        first = next((i for i, count in enumerate(buckets) if count), None)
+        if first is None:
+            return Distribution(total=self.total)
+        last = next(i for i in range(_LAST, -1, -1) if buckets[i])
+        return Distribution(offset=LOWEST_INDEX + first, counts=tuple(buckets[first : last + 1]), total=self.total)
+
+    def quantile(self, q: float) -> float | None:
+        """Return the nearest-rank quantile in seconds (0 < q <= 1), or None when nothing was recorded.
+
+        The answer is the geometric middle of the bucket that holds the order statistic, which bounds the relative
+        error at ``2 ** (1 / 32) - 1``, 2.2 %.
+        """
+        return self.quantiles((q,))[0]
+
+    def quantiles(self, qs: Iterable[float]) -> list[float | None]:
+        """Return several nearest-rank quantiles in one walk each, in the order asked for."""
+        count = self.count
+        if not count:
+            return [None for _ in qs]
+        return [self._at_rank(max(1, math.ceil(q * count))) for q in qs]
+
+    def _at_rank(self, rank: int) -> float:
+        seen = 0
+        for position, count in enumerate(self.buckets):
+            seen += count
+            if seen >= rank:
+                return float(2.0 ** ((LOWEST_INDEX + position + 0.5) / _PER_DOUBLING))
+        raise AssertionError("a rank is never above the count")  # pragma: no cover

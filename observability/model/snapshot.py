@@ -1,0 +1,125 @@
+"""What a worker says about itself once a second: cumulative counts, never differences.
+
+A lost snapshot costs freshness and never a count: the next one carries everything again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from observability.model.histogram import Distribution
+
+SNAPSHOT_VERSION = 1
+
+
+class SnapshotError(ValueError):
+    """The bytes are not a snapshot of a version that this code reads."""
+
+
+class RouteCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Requests that ended alike. ``route`` is the template, ``error`` a short code or empty."""
+
+    method: str
+    route: str
+    status: int
+    error: str
+    duration: Distribution
+
+
+class CacheCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Lookups of one cache family, by what became of them, and fills that were refused."""
+
+    family: str
+    hits: int = 0
+    misses: int = 0
+    coalesced: int = 0
+    refused: int = 0
+    errors: int = 0
+
+
+class PoolCounts(msgspec.Struct, frozen=True, array_like=True):
+    """One connection pool of one worker. ``busy`` is connection-seconds lent out since the start."""
+
+    name: str
+    size: int
+    open: int = 0
+    in_use: int = 0
+    pending: int = 0
+    high_water: int = 0
+    timeouts: int = 0
+    busy: float = 0.0
+    wait: Distribution = Distribution()
+
+
+class HashCounts(msgspec.Struct, frozen=True, array_like=True):
+    """The password hashing queue of one worker."""
+
+    threads: int
+    limit: int
+    queued: int = 0
+    refused: int = 0
+    wait: Distribution = Distribution()
+    duration: Distribution = Distribution()
+
+
+class RedisServer(msgspec.Struct, frozen=True, array_like=True):
+    """The Redis server's own figures (INFO). Counters run since the server started; memory is bytes."""
+
+    run_id: str
+    hits: int = 0
+    misses: int = 0
+    evicted: int = 0
+    expired: int = 0
+    memory_used: int = 0
+    memory_max: int = 0
+    policy: str = ""
+
+
+class Runtime(msgspec.Struct, frozen=True, array_like=True):
+    """The worker process: CPU seconds since its start, resident bytes, and how late its event loop runs."""
+
+    cpu: float = 0.0
+    rss: int = 0
+    loop_lag: Distribution = Distribution()
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """Everything a worker has counted since it started.
+
+    ``worker`` names one life of one process, so that counts of a replaced worker are never mixed with its successor's.
+    ``started`` and ``taken`` are Unix seconds.
+    """
+
+    version: int
+    instance: str
+    worker: str
+    pid: int
+    started: float
+    taken: float
+    requests: tuple[RouteCounts, ...] = ()
+    caches: tuple[CacheCounts, ...] = ()
+    pools: tuple[PoolCounts, ...] = ()
+    hashing: HashCounts | None = None
+    redis: RedisServer | None = None
+    runtime: Runtime = Runtime()
+    in_flight: int = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Snapshot)
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """Return a snapshot as MessagePack."""
+    return _encoder.encode(snapshot)
+
+
+def decode_snapshot(raw: bytes) -> Snapshot:
+    """Read a snapshot; raise SnapshotError for other bytes or another version."""
+    try:
+        snapshot = _decoder.decode(raw)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise SnapshotError(f"not a snapshot: {error}") from error
+    if snapshot.version != SNAPSHOT_VERSION:
+        raise SnapshotError(f"snapshot version {snapshot.version}, this code reads {SNAPSHOT_VERSION}")
+    return snapshot
