@@ -1,0 +1,104 @@
+"""What a host hands to the console: a feed of figures, a control for load runs, and who may come in.
+
+Any Sanic application that can hand these in can mount the console. Durations are seconds, times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from observability.read.view import Feed
+
+__all__ = ["Access", "Feed", "LoadControl", "LoadEndpoint", "LoadRefused", "LoadRun", "ScenarioCard", "State", "Verdict"]
+
+State = Literal["preparing", "running", "draining", "done", "failed", "interrupted"]
+Verdict = Literal["PASS", "FAIL", "TOO FEW"]
+
+
+class LoadRefused(Exception):  # noqa: N818 - it is an answer, not a fault
+    """A run cannot be started or stopped; the message is one sentence for the person who asked."""
+
+
+class ScenarioCard(msgspec.Struct, frozen=True):
+    """A scenario as it is offered: ``summary`` in words ("100 users, 1,000 req/min, 5 min"), planned ``seconds``."""
+
+    name: str
+    summary: str
+    seconds: float
+
+
+class LoadEndpoint(msgspec.Struct, frozen=True):
+    """One endpoint of a run. Percentiles are response times from the intended moment of sending."""
+
+    name: str
+    method: str
+    route: str
+    count: int
+    errors: int
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    target: float | None = None
+    verdict: Verdict | None = None
+
+
+class LoadRun(msgspec.Struct, frozen=True):
+    """A load run, going on or over. ``seconds`` is its planned length, ``rate`` the requests a second achieved."""
+
+    run: str
+    scenario: str
+    state: State
+    started: float
+    seconds: float
+    elapsed: float
+    planned: int
+    sent: int
+    completed: int
+    errors: int
+    rate: float
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    verdict: Verdict | None = None
+    validity: Literal["VALID", "INVALID"] | None = None
+    message: str = ""
+    endpoints: tuple[LoadEndpoint, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still going on."""
+        return self.state in {"preparing", "running", "draining"}
+
+
+class LoadControl(Protocol):
+    """Starts and stops load runs for the console and tells of them."""
+
+    def refusal(self) -> str | None:
+        """Return why runs cannot be started here, in one sentence, or None when they can."""
+
+    def scenarios(self) -> Sequence[ScenarioCard]:
+        """Return what can be started, the default first."""
+
+    async def start(self, scenario: str) -> str:
+        """Start a run and return its id; raise LoadRefused when it cannot be."""
+
+    async def stop(self, run: str) -> None:
+        """Ask a run to drain and end; raise LoadRefused when it cannot be."""
+
+    async def runs(self, most: int = 10) -> Sequence[LoadRun]:
+        """Return the latest runs, newest first; the first may be going on. Asked once a second while someone looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in: the token (128 bits or more), and the Host names, lower case without port, that are answered.
+
+    The key that signs cookies is derived from the token, so another token ends every visit.
+    """
+
+    token: str
+    hosts: frozenset[str]
