@@ -1,0 +1,128 @@
+"""Every error of the application, as one tree.
+
+::
+
+    GatewatchError
+    +-- Rejected                 the caller's doing
+    |   +-- InvalidRequest       a body or header that cannot be read
+    |   +-- InvalidFields        a body whose fields break a rule
+    |   +-- NotAuthenticated     no session, or one that is over
+    |   +-- CredentialsRejected  e-mail and password do not match an account
+    |   +-- EmailTaken           the address has an account already
+    +-- Unavailable              ours, and worth another try later
+        +-- HashingBusy          more passwords are waiting than can be hashed in time
+        +-- DatabaseUnavailable  PostgreSQL is away, too slow or read-only
+        +-- PoolExhausted        no connection became free in time
+        +-- CacheUnavailable     Redis is away or too slow
+        +-- InvalidationPending  the write stands; caches will follow
+
+A ``code`` is part of the API and never changes. Which HTTP status it becomes is decided in ``handlers.problems``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class GatewatchError(Exception):
+    """The root. ``code`` names the error for programs, the message for people."""
+
+    code: ClassVar[str] = "internal"
+
+
+class Rejected(GatewatchError):
+    """The request cannot be granted as it stands; trying again without a change is useless."""
+
+    code = "rejected"
+
+
+class InvalidRequest(Rejected):
+    """A body or header that cannot be read at all."""
+
+    code = "invalid-request"
+
+
+class UnsupportedMediaType(Rejected):
+    """A body of another type than JSON."""
+
+    code = "unsupported-media-type"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field and what is wrong with it. ``field`` is empty when the body as a whole is meant."""
+
+    field: str
+    detail: str
+
+
+class InvalidFields(Rejected):
+    """A readable body that breaks a rule; ``errors`` names the fields."""
+
+    code = "invalid-fields"
+
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__("; ".join(f"{error.field}: {error.detail}" if error.field else error.detail for error in errors))
+        self.errors = errors
+
+
+class NotAuthenticated(Rejected):
+    """There is no session behind the request, or it is over."""
+
+    code = "not-authenticated"
+
+
+class CredentialsRejected(Rejected):
+    """The e-mail address and password do not match an account; which of the two is not said."""
+
+    code = "credentials-rejected"
+
+
+class EmailTaken(Rejected):
+    """The address belongs to an account already."""
+
+    code = "email-taken"
+
+
+class Unavailable(GatewatchError):
+    """Nothing is wrong with the request; it may be tried again after ``retry_after`` seconds."""
+
+    code = "unavailable"
+    retry_after: ClassVar[int] = 1
+
+
+class HashingBusy(Unavailable):
+    """The hashing queue is full."""
+
+    code = "hashing-busy"
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL is away, too slow, full or read-only."""
+
+    code = "database-unavailable"
+
+
+class PoolExhausted(Unavailable):
+    """No database connection became free within the time that a request may wait."""
+
+    code = "pool-exhausted"
+
+
+class CacheUnavailable(Unavailable):
+    """Redis is away, too slow, or has failed so often that it is left alone for a moment."""
+
+    code = "cache-unavailable"
+
+
+class InvalidationPending(Unavailable):
+    """The write stands in PostgreSQL but caches could not be told yet; someone keeps trying."""
+
+    code = "invalidation-pending"
+
+
+class StillRunning(Unavailable):
+    """The work outlived the time a request may take; it goes on and its outcome is not known yet."""
+
+    code = "outcome-unknown"

@@ -1,0 +1,1 @@
+"""PostgreSQL by Tortoise ORM, and Redis."""

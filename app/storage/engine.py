@@ -1,0 +1,134 @@
+"""The Tortoise engine of the service: asyncpg's pool with a bounded wait, validated connections and a meter.
+
+Tortoise takes the name of this module as an engine and asks it for ``client_class``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+import asyncpg
+from asyncpg.pool import Pool, PoolConnectionProxy
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
+
+from app.errors import DatabaseUnavailable, PoolExhausted
+
+VALIDATION_QUERY = "SELECT 1"
+VALIDATION_TIMEOUT = 1.0
+"""Seconds after which a connection that does not answer the validation query is given up."""
+
+
+class PoolMeter(Protocol):
+    """What the pool tells whoever counts."""
+
+    opened: int
+
+    def enqueue(self) -> None:
+        """A caller begins to wait."""
+
+    def lend(self, waited: float) -> None:
+        """A caller got a connection after so many seconds."""
+
+    def give_up(self, waited: float, *, timed_out: bool) -> None:
+        """A caller leaves without one."""
+
+    def give_back(self) -> None:
+        """A connection was returned."""
+
+
+class TimedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg's stubs leave the record type open
+    """A connection that remembers when it was last returned (monotonic seconds)."""
+
+    idle_since: float = 0.0
+
+
+class MeteredPool(Pool):  # type: ignore[type-arg] # the same
+    """A pool in which nobody waits longer than ``max_wait`` seconds.
+
+    A connection that was idle for ``validate_after`` seconds answers ``SELECT 1`` before it is lent; one that does not
+    is closed and another is tried within the same wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        meter: PoolMeter,
+        max_wait: float,
+        validate_after: float,
+        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
+    ) -> None:
+        super().__init__(None, setup=self._validate, reset=_keep, **options)
+        self._meter = meter
+        self._max_wait = max_wait
+        self._validate_after = validate_after
+        self._clock = clock
+        self._attempts = options["max_size"] + 1
+
+    async def _validate(self, connection: PoolConnectionProxy[Any]) -> None:
+        idle_since = cast("TimedConnection", connection).idle_since
+        if idle_since and self._clock() - idle_since > self._validate_after:
+            await connection.execute(VALIDATION_QUERY, timeout=VALIDATION_TIMEOUT)
+
+    async def _acquire(self, timeout: float | None) -> PoolConnectionProxy[Any]:  # noqa: ASYNC109 - asyncpg's signature
+        del timeout  # every caller has the same bound
+        meter, begin = self._meter, self._clock()
+        meter.enqueue()
+        try:
+            async with asyncio.timeout(self._max_wait):
+                connection = await self._first_sound()
+        except TimeoutError:
+            meter.give_up(self._clock() - begin, timed_out=True)
+            raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
+        except BaseException:
+            meter.give_up(self._clock() - begin, timed_out=False)
+            raise
+        meter.lend(self._clock() - begin)
+        meter.opened = self.get_size()
+        return connection
+
+    async def _first_sound(self) -> PoolConnectionProxy[Any]:
+        for _ in range(self._attempts):
+            idle = self.get_idle_size()
+            try:
+                return cast("PoolConnectionProxy[Any]", await super()._acquire(None))  # type: ignore[misc] # private there
+            except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                if not idle:  # it was a new connection that failed: the server is away
+                    raise
+        raise DatabaseUnavailable("no database connection was sound")
+
+    async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+        """Take a connection back; it is counted as returned however the return goes."""
+        lent = connection._con is not None  # noqa: SLF001 - asyncpg has no public way to ask
+        if lent:
+            cast("TimedConnection", connection._con).idle_since = self._clock()  # noqa: SLF001 - the same
+        try:
+            await super().release(connection, timeout=timeout)
+        finally:
+            if lent:
+                self._meter.give_back()
+                self._meter.opened = self.get_size()
+
+
+async def _keep(_: Any) -> None:
+    """Skip asyncpg's reset query: no session state is ever changed, and it would cost a round trip a query."""
+
+
+class Client(AsyncpgDBClient):
+    """Tortoise's client on a MeteredPool."""
+
+    async def create_pool(self, **options: Any) -> Pool:  # type: ignore[type-arg] # asyncpg's stubs leave it open
+        """Open the pool with the options that the configuration carries."""
+        pool = MeteredPool(
+            connection_class=TimedConnection,
+            record_class=asyncpg.Record,
+            max_queries=50_000,
+            **{name: value for name, value in options.items() if name != "connection_class"},
+        )
+        return await pool
+
+
+client_class = Client

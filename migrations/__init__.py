@@ -1,0 +1,1 @@
+"""Tortoise migrations. Unique constraints are added by AddConstraint: inside CreateModel they are silently dropped."""
