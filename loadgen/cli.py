@@ -1,0 +1,132 @@
+"""The command line: ``gatewatch load SCENARIO``, or ``python -m loadgen SCENARIO`` alone.
+
+Exit codes: 0 passed; 1 failed; 2 could not be run; 3 not valid, or too few samples to judge; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+from rich.console import Console
+
+from loadgen.errors import LoadError
+from loadgen.plan import change_scenario, load_scenario, scenarios
+from loadgen.progress import progress_on
+from loadgen.report import print_report
+from loadgen.results import RUN_ID, Result, RunFolder, new_run_id
+from loadgen.runner import Order, Progress, Runner
+from loadgen.target import parse_target
+from observability.model import Slo, SloError, load_slo
+
+PASSED, FAILED, UNUSABLE, UNJUDGED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds where a flag does not say otherwise. Without a targets file nothing is judged but the error rate."""
+
+    target: str = "http://127.0.0.1:8000"
+    slo: Path | None = None
+    data_dir: Path = Path(".data")
+
+
+class Refused(click.ClickException):
+    """Ends the command with one line on stderr."""
+
+    exit_code = UNUSABLE
+
+
+def load_command(defaults: Callable[[], Defaults] = Defaults) -> click.Command:
+    """Return the command; ``defaults`` is called only when a run is to begin, and may raise LoadError."""
+
+    @click.command(name="load", help=f"Send honest load and judge the answers.\n\nScenarios: {_listing()}.")
+    @click.argument("scenario")
+    @click.option("--target", metavar="URL", help="Where the service is, as http://host:port.")
+    @click.option("--slo", metavar="FILE", type=click.Path(path_type=Path), help="The targets to judge by (slo.toml).")
+    @click.option("--data-dir", metavar="DIR", type=click.Path(path_type=Path), help="The run is kept in DIR/runs/ID.")
+    @click.option("--run-id", metavar="ID", help="Name of the run; made up if not given.")
+    @click.option("--seed", type=int, help="Order of the requests; the same seed gives the same order.")
+    @click.option("--duration", "seconds", metavar="SECONDS", type=float, help="Another length.")
+    @click.option("--rate", "rate_per_minute", metavar="PER_MINUTE", type=float, help="Another rate.")
+    @click.option("--users", type=int, help="Another number of virtual users.")
+    @click.pass_context
+    def load(  # noqa: PLR0913, PLR0917 - one parameter a flag
+        context: click.Context,
+        /,
+        scenario: str,
+        target: str | None,
+        slo: Path | None,
+        data_dir: Path | None,
+        run_id: str | None,
+        **changes: float | None,
+    ) -> None:
+        try:
+            base = defaults()
+            given: dict[str, object] = {name: value for name, value in changes.items() if value is not None}
+            plan = change_scenario(load_scenario(scenario), given)
+            run = _run_id(run_id, plan.name)
+            targets = slo or base.slo
+            order = Order(
+                scenario=plan,
+                target=parse_target(target or base.target),
+                slo=load_slo(targets) if targets else Slo(),
+                run=run,
+            )
+            code = run_order(order, RunFolder(data_dir or base.data_dir, run))
+        except (LoadError, SloError) as error:
+            raise Refused(str(error)) from error
+        context.exit(code)
+
+    return load
+
+
+def run_order(order: Order, folder: RunFolder) -> int:
+    """Run an order, showing progress on stderr and the report on stdout; return the exit code.
+
+    Raises LoadError when it cannot be run, and FolderError after the report when that cannot be written.
+    """
+    with progress_on(Console(stderr=True)) as progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(_run(order, folder, progress))
+    print_report(result, folder.path, Console())
+    folder.write_result(result)
+    folder.write_status(result.status)  # Last, so that whoever reads "done" finds the result.
+    return exit_code(result)
+
+
+def exit_code(result: Result) -> int:
+    """Return what the process ends with."""
+    status = result.status
+    if status.state == "interrupted":
+        return INTERRUPTED
+    if status.validity != "VALID" or status.verdict not in {"PASS", "FAIL"}:
+        return UNJUDGED
+    return PASSED if status.verdict == "PASS" else FAILED
+
+
+async def _run(order: Order, folder: RunFolder, progress: Progress) -> Result:
+    runner = Runner(order, folder, progress)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, runner.interrupt)
+    return await runner.run()
+
+
+def _run_id(given: str | None, scenario: str) -> str:
+    if given is None:
+        return new_run_id(scenario, time.time())
+    if not RUN_ID.fullmatch(given):
+        raise LoadError(f"--run-id {given!r} must be letters, digits and hyphens, 55 at most, beginning with no hyphen")
+    return given
+
+
+def _listing() -> str:
+    return "; ".join(f"{scenario.name} ({scenario.summary})" for scenario in scenarios())
+
+
+load = load_command()

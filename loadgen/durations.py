@@ -1,0 +1,30 @@
+"""Durations as people read them."""
+
+from __future__ import annotations
+
+_MS, _US = 1e-3, 1e-6
+_MINUTE = 60
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds with three significant digits in the unit that fits: 743 us, 12.4 ms, 1.2 s; a dash for None."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("s", 1.0), ("ms", _MS)):
+        if seconds >= size * 0.9995:  # 0.9996 ms is read as 1 ms, not as 1000 us
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{seconds / _US:.0f} us"
+
+
+def clock_time(seconds: float) -> str:
+    """Return seconds as minutes and seconds, 4:05, or with hours, 1:04:05."""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, _MINUTE)
+    hours, minutes = divmod(minutes, _MINUTE)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 99.95:  # noqa: PLR2004 - from here on three digits need no decimals
+        return f"{value:.0f}"
+    return f"{value:.3g}" if value < 9.995 else f"{value:.1f}"  # noqa: PLR2004 - the same for one decimal

@@ -1,0 +1,30 @@
+"""What can go wrong before a single measured request is sent. Failures after that are results, not errors.
+
+``LoadError``
+    ``PlanError``      the scenario cannot be used
+    ``TargetError``    the target's address cannot be used
+    ``PrepareError``   the virtual users could not be prepared
+    ``FolderError``    the run's folder cannot be written
+"""
+
+from __future__ import annotations
+
+
+class LoadError(Exception):
+    """A load run cannot be done; the message is one clear line."""
+
+
+class PlanError(LoadError):
+    """The scenario is unknown, is not TOML, or says something that cannot be."""
+
+
+class TargetError(LoadError):
+    """The address of the target is not one that this generator can use."""
+
+
+class PrepareError(LoadError):
+    """The target cannot be reached, or does not answer as the journeys need."""
+
+
+class FolderError(LoadError):
+    """The folder of the run cannot be made or written."""

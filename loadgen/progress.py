@@ -1,0 +1,88 @@
+"""Showing a run while it goes on: one live line at a terminal, a plain line every few seconds anywhere else.
+
+Drawing takes time from the loop that measures, so it is one line of text and not a table.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from loadgen.durations import clock_time, duration
+from loadgen.results import RunStatus
+
+PLAIN_EVERY = 5.0
+"""Seconds between plain lines."""
+
+
+def progress_line(status: RunStatus) -> str:
+    """Return the status as one line."""
+    if status.state == "preparing":
+        return f"preparing users: {status.prepared} of {status.users}"
+    left = max(0.0, status.seconds - status.elapsed)
+    parts = [
+        f"{status.state} {clock_time(status.elapsed)} of {clock_time(status.seconds)}",
+        f"{status.completed:,} of {status.planned:,} requests",
+        f"{status.rate:.1f}/s",
+        f"{status.errors:,} errors",
+        f"p50 {duration(status.p50)}",
+        f"p95 {duration(status.p95)}",
+        f"p99 {duration(status.p99)}",
+        f"lag p99 {duration(status.lag_p99)}",
+        f"{clock_time(left)} left",
+    ]
+    return "  ".join(parts)
+
+
+class PlainProgress:
+    """A line at every change of state and every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = ""
+        self._shown = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left on the screen."""
+
+    def show(self, status: RunStatus) -> None:
+        """Print the status if it is time."""
+        if status.state == self._state and status.updated - self._shown < PLAIN_EVERY - 0.5:
+            return
+        self._state, self._shown = status.state, status.updated
+        self._console.out(progress_line(status), highlight=False)
+
+
+class LiveProgress:
+    """One line that is drawn over."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the line away: the report follows."""
+        self._live.stop()
+
+    def show(self, status: RunStatus) -> None:
+        """Draw the status."""
+        self._live.update(Text(progress_line(status), overflow="fold"), refresh=True)
+
+
+def progress_on(console: Console) -> PlainProgress | LiveProgress:
+    """Return the progress that suits where it will be seen."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)

@@ -1,0 +1,112 @@
+"""The report at the end: a table at a terminal, the same rows as plain aligned lines anywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadgen.durations import clock_time, duration
+from loadgen.results import EndpointStatus, Result, RunStatus
+
+HEADINGS = ("endpoint", "request", "count", "errors", "p50", "p95", "p99", "target p95", "verdict")
+_LEFT = 2  # The first columns and the last are words, the others figures.
+_STYLES = {"PASS": "green", "FAIL": "bold red", "TOO FEW": "yellow", "VALID": "green", "INVALID": "bold red"}
+
+
+def print_report(result: Result, folder: Path, console: Console) -> None:
+    """Print the whole report; ``folder`` is where it was written."""
+    status = result.status
+    rows = [_row(endpoint) for endpoint in status.endpoints]
+    if console.is_terminal:
+        console.print(_table(rows, status))
+    else:
+        for line in _aligned([HEADINGS, *rows]):
+            console.out(line, highlight=False)
+    for line in summary_lines(result, folder):
+        console.print(_coloured(line), soft_wrap=True)
+
+
+def summary_lines(result: Result, folder: Path) -> list[str]:
+    """Return what stands below the table: the load, what failed and how, the judgement, and where everything is."""
+    status = result.status
+    load = (
+        f"{status.completed:,} of {status.planned:,} requests in {clock_time(status.elapsed)}, {status.rate:.1f}/s; "
+        f"overall p50 {duration(status.p50)}, p95 {duration(status.p95)}, p99 {duration(status.p99)}"
+    )
+    lines = [
+        load,
+        _errors(result),
+        f"generator lag p99 {duration(status.lag_p99)} (allowed {duration(result.lag_allowed)}), {_cpu(result)}",
+    ]
+    if status.state == "interrupted":
+        lines.append("Run: INTERRUPTED, so there is no verdict on the whole")
+    else:
+        reason = f" - {status.message}" if status.message else ""
+        lines.append(f"Run: {status.verdict or 'NO VERDICT'}, {status.validity or 'INVALID'}{reason}")
+    lines.append(f"Written to {folder}")
+    return lines
+
+
+def _errors(result: Result) -> str:
+    status = result.status
+    if not status.errors:
+        return "no errors"
+    kinds = [
+        f"{endpoint.name}: {count} {kind}" for endpoint in result.endpoints for kind, count in endpoint.failures.items()
+    ]
+    return f"{status.errors:,} errors, {status.shed:,} of them shed (503 or 429): {', '.join(kinds)}"
+
+
+def _cpu(result: Result) -> str:
+    if not result.status.completed:
+        return "no CPU figure"
+    return f"{duration(result.cpu / result.status.completed)} of CPU a request"
+
+
+def _row(endpoint: EndpointStatus) -> tuple[str, ...]:
+    target = "-" if endpoint.target is None else f"< {duration(endpoint.target)}"
+    return (
+        endpoint.name,
+        f"{endpoint.method} {endpoint.route}",
+        f"{endpoint.count:,}",
+        f"{endpoint.errors:,}",
+        duration(endpoint.p50),
+        duration(endpoint.p95),
+        duration(endpoint.p99),
+        target,
+        endpoint.verdict or "-",
+    )
+
+
+def _table(rows: Sequence[Sequence[str]], status: RunStatus) -> Table:
+    table = Table(title=f"{status.scenario} against {status.target}", title_justify="left")
+    for position, heading in enumerate(HEADINGS):
+        left = position < _LEFT or position == len(HEADINGS) - 1
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], "")))
+    return table
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    last = len(HEADINGS) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if column < _LEFT or column == last else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _coloured(line: str) -> Text:
+    text = Text(line)
+    if line.startswith("Run: "):
+        for word, style in _STYLES.items():
+            text.highlight_regex(rf"\b{word}\b", style)
+    return text

@@ -1,0 +1,142 @@
+"""What a run says about itself: its status, once a second, and its full result at the end. All durations are seconds."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from loadgen.errors import FolderError
+from loadgen.plan import Scenario
+from loadgen.verdicts import Validity, Verdict
+from observability.model import Distribution
+
+State = Literal["preparing", "running", "draining", "done", "failed", "interrupted"]
+FINISHED: frozenset[State] = frozenset({"done", "failed", "interrupted"})
+
+STATUS_FILE = "status.json"
+RESULT_FILE = "result.json"
+RESULT_VERSION = 1
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,54}")
+"""What a run may be called: it names a folder, and it stands in the addresses of its users (64 characters before the @)."""
+
+
+class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint so far. Percentiles are of response time, from the intended time; None means no sample, or no target."""
+
+    name: str
+    method: str
+    route: str
+    count: int = 0
+    errors: int = 0
+    shed: int = 0
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    target: float | None = None
+    verdict: Verdict | None = None
+
+
+class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One run so far.
+
+    ``started`` and ``updated`` are Unix seconds; ``seconds`` is the planned duration and ``elapsed`` how much of it has passed;
+    ``planned``, ``sent`` and ``completed`` count requests, and ``rate`` is requests completed a second since the start;
+    ``prepared`` of ``users`` are ready; ``errors`` holds ``shed`` (503 and 429); ``message`` is a sentence for a person.
+    """
+
+    run: str
+    scenario: str
+    state: State
+    started: float
+    updated: float
+    pid: int
+    target: str
+    seconds: float
+    users: int
+    prepared: int = 0
+    elapsed: float = 0.0
+    planned: int = 0
+    sent: int = 0
+    completed: int = 0
+    errors: int = 0
+    shed: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    rate: float = 0.0
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    lag_p99: float | None = None
+    verdict: Verdict | None = None
+    validity: Validity | None = None
+    message: str = ""
+    endpoints: tuple[EndpointStatus, ...] = ()
+
+
+class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint in full: what ended how, and its distributions."""
+
+    name: str
+    statuses: dict[str, int]
+    failures: dict[str, int]
+    response: Distribution
+    service: Distribution
+    connect: Distribution
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole result, enough to judge the run again. ``cpu`` is CPU seconds of the generator while it measured."""
+
+    version: int
+    status: RunStatus
+    scenario: Scenario
+    fewest_samples: int
+    lag_allowed: float
+    lag: Distribution
+    cpu: float
+    endpoints: tuple[EndpointResult, ...]
+
+
+def new_run_id(scenario: str, at: float) -> str:
+    """Return a name for a run that begins at ``at`` (Unix seconds): UTC time, scenario, and 16 random bits."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y%m%dT%H%M%S}-{scenario}-{secrets.token_hex(2)}"
+
+
+class RunFolder:
+    """The folder of one run, ``DATA_DIR/runs/ID``."""
+
+    def __init__(self, data_dir: Path, run: str) -> None:
+        self.path = data_dir / "runs" / run
+
+    def create(self) -> None:
+        """Make the folder; raise FolderError when it exists already or cannot be made."""
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError:
+            raise FolderError(f"{self.path} exists already; give the run another --run-id or --data-dir") from None
+        except OSError as error:
+            raise FolderError(f"cannot make {self.path}: {error.strerror}") from error
+
+    def write_status(self, status: RunStatus) -> None:
+        """Replace the status; raise FolderError when it cannot be written."""
+        self._replace(STATUS_FILE, msgspec.json.encode(status))
+
+    def write_result(self, result: Result) -> None:
+        """Write the result; raise FolderError when it cannot be written."""
+        self._replace(RESULT_FILE, msgspec.json.format(msgspec.json.encode(result), indent=1))
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """Write a whole file under another name and then rename it, so that no reader ever sees half of it."""
+        path = self.path / name
+        partial = self.path / f".{name}.partial"
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except OSError as error:
+            raise FolderError(f"cannot write {path}: {error.strerror}") from error
