@@ -1,0 +1,1 @@
+"""Sending what was recorded: to the fleet's stream, and by OTLP."""

@@ -1,0 +1,156 @@
+"""Meters that other parts of a worker increment: caches, connection pools, the hashing queue.
+
+They belong to one event loop and take no locks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from observability.model import CacheCounts, HashCounts, Histogram, PoolCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HALF_MINUTE = 30.0
+
+
+class CacheMeter:
+    """Lookups of one cache family; its counters are incremented directly.
+
+    A lookup is one of hit, miss, coalesced (joined somebody else's load) or error. ``refused`` counts fills.
+    """
+
+    __slots__ = ("coalesced", "errors", "family", "hits", "misses", "refused")
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self.hits = 0
+        self.misses = 0
+        self.coalesced = 0
+        self.refused = 0
+        self.errors = 0
+
+    def freeze(self) -> CacheCounts:
+        """Return the present counts as a value."""
+        return CacheCounts(
+            family=self.family,
+            hits=self.hits,
+            misses=self.misses,
+            coalesced=self.coalesced,
+            refused=self.refused,
+            errors=self.errors,
+        )
+
+
+class PoolMeter:
+    """One connection pool. A caller is enqueued, then either lent a connection or gives up; waits are seconds."""
+
+    def __init__(self, name: str, size: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.name = name
+        self.size = size
+        self.opened = 0
+        """Connections open now; set by the pool."""
+        self.in_use = 0
+        self.pending = 0
+        self.timeouts = 0
+        self.wait = Histogram()
+        self._clock = clock
+        self._busy = 0.0
+        self._since = clock()
+        self._half = self._since
+        self._high = 0
+        self._high_before = 0
+
+    def enqueue(self) -> None:
+        """Count a caller that asks for a connection."""
+        self.pending += 1
+
+    def lend(self, waited: float) -> None:
+        """Count a connection handed to a caller that had been enqueued and waited this many seconds."""
+        self._advance()
+        self.pending = max(0, self.pending - 1)
+        self.in_use += 1
+        self._high = max(self._high, self.in_use)
+        self.wait.record(waited)
+
+    def give_up(self, waited: float, timed_out: bool) -> None:  # noqa: FBT001 - the agreed interface
+        """Count a caller that left without a connection. Its wait counts too, or a full pool would look fast."""
+        self.pending = max(0, self.pending - 1)
+        self.timeouts += timed_out
+        self.wait.record(waited)
+
+    def give_back(self) -> None:
+        """Count a connection returned."""
+        self._advance()
+        self.in_use = max(0, self.in_use - 1)
+
+    def freeze(self) -> PoolCounts:
+        """Return the present counts as a value. ``high_water`` is that of the last 30 to 60 seconds."""
+        self._advance()
+        return PoolCounts(
+            name=self.name,
+            size=self.size,
+            open=self.opened,
+            in_use=self.in_use,
+            pending=self.pending,
+            high_water=max(self._high, self._high_before),
+            timeouts=self.timeouts,
+            busy=self._busy,
+            wait=self.wait.freeze(),
+        )
+
+    def _advance(self) -> None:
+        """Bring the connection-seconds, and the halves of the high-water mark, up to now."""
+        now = self._clock()
+        self._busy += self.in_use * (now - self._since)
+        self._since = now
+        if now - self._half >= _HALF_MINUTE:
+            self._high_before = self._high if now - self._half < 2 * _HALF_MINUTE else self.in_use
+            self._high = self.in_use
+            self._half = now
+
+
+class HashMeter:
+    """The bounded queue of a worker's hashing threads; waits and durations are seconds."""
+
+    def __init__(self, threads: int, limit: int) -> None:
+        self.threads = threads
+        self.limit = limit
+        self.queued = 0
+        self.refused = 0
+        self.wait = Histogram()
+        self.duration = Histogram()
+
+    def enqueue(self) -> None:
+        """Count a password that starts to wait."""
+        self.queued += 1
+
+    def begin(self, waited: float) -> None:
+        """Count a password that a thread took up after this many seconds in the queue."""
+        self.queued = max(0, self.queued - 1)
+        self.wait.record(waited)
+
+    def end(self, duration: float) -> None:
+        """Count a password hashed in this many seconds."""
+        self.duration.record(duration)
+
+    def cancel(self) -> None:
+        """Count a password that left the queue unhashed."""
+        self.queued = max(0, self.queued - 1)
+
+    def refuse(self) -> None:
+        """Count a password that found the queue full."""
+        self.refused += 1
+
+    def freeze(self) -> HashCounts:
+        """Return the present counts as a value."""
+        return HashCounts(
+            threads=self.threads,
+            limit=self.limit,
+            queued=self.queued,
+            refused=self.refused,
+            wait=self.wait.freeze(),
+            duration=self.duration.freeze(),
+        )

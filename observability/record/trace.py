@@ -1,0 +1,78 @@
+"""Trace identity: W3C Trace Context in, random identity otherwise, and the sampler of the standard variables."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+import msgspec
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    DEFAULT_OFF,
+    DEFAULT_ON,
+    ParentBasedTraceIdRatio,
+    Sampler,
+    TraceIdRatioBased,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_logger = logging.getLogger(__name__)
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_NO_TRACE = "0" * 32
+_NO_SPAN = "0" * 16
+_STATIC_SAMPLERS: dict[str, Sampler] = {
+    "always_on": ALWAYS_ON,
+    "always_off": ALWAYS_OFF,
+    "parentbased_always_on": DEFAULT_ON,
+    "parentbased_always_off": DEFAULT_OFF,
+}
+_RATIO_SAMPLERS: dict[str, type[TraceIdRatioBased | ParentBasedTraceIdRatio]] = {
+    "traceidratio": TraceIdRatioBased,
+    "parentbased_traceidratio": ParentBasedTraceIdRatio,
+}
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What a request belongs to: lowercase hex ids; ``parent`` is empty when nobody called with one."""
+
+    trace_id: str
+    parent: str = ""
+    sampled: bool = False
+    """The caller's decision; without a parent it means nothing."""
+
+
+def parse_traceparent(header: str) -> Trace | None:
+    """Read a ``traceparent`` header as W3C Trace Context level 1 asks; None when it must be ignored."""
+    match = _TRACEPARENT.fullmatch(header.strip(" \t"))
+    if match is None:
+        return None
+    version, trace_id, parent, flags, more = match.groups()
+    if version == "ff" or (version == "00" and more) or trace_id == _NO_TRACE or parent == _NO_SPAN:
+        return None
+    return Trace(trace_id=trace_id, parent=parent, sampled=bool(int(flags, 16) & 1))
+
+
+def new_trace() -> Trace:
+    """Return a random identity without a parent."""
+    return Trace(trace_id=secrets.token_hex(16))
+
+
+def sampler_from(environment: Mapping[str, str]) -> Sampler:
+    """Return the SDK's sampler that ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` name; an unknown one is the default."""
+    name = environment.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
+    if name in _STATIC_SAMPLERS:
+        return _STATIC_SAMPLERS[name]
+    if name in _RATIO_SAMPLERS:
+        try:
+            return _RATIO_SAMPLERS[name](float(environment.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or "1"))
+        except ValueError:
+            _logger.warning("OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1; sampling every trace")
+            return _RATIO_SAMPLERS[name](1.0)
+    _logger.warning("OTEL_TRACES_SAMPLER names no sampler of the SDK; using parentbased_always_on")
+    return DEFAULT_ON

@@ -1,0 +1,144 @@
+"""Telemetry of one worker process: recording, publishing and reading put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.resources import Resource
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+
+from observability.model.stream import Commands
+from observability.publish.otlp import OtlpPublisher, endpoint
+from observability.publish.stream import StreamPublisher
+from observability.read.store import FleetStore
+from observability.record.recorder import Recorder
+from observability.record.redis import sample_redis
+from observability.record.sanic import hook
+from observability.record.spans import RequestSpans
+from observability.record.trace import sampler_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from observability.model import Slo, Snapshot
+
+__all__ = ["INTERNAL", "Commands", "Telemetry"]
+
+_logger = logging.getLogger(__name__)
+
+INTERNAL = ("/console", "/health", "/metrics")
+"""Routes that are recorded but left out of the service's figures."""
+
+_FLUSH_TIMEOUT = 2.0
+
+
+class Telemetry:
+    """Everything that a worker needs to be seen; made in the worker, before its application starts.
+
+    ``instance`` names this instance of the service in the fleet. ``environment`` is read for the standard ``OTEL_*``
+    variables. Under ``OTEL_SDK_DISABLED=true`` nothing is hooked, published or read: meters still count, for nobody.
+    """
+
+    def __init__(  # noqa: PLR0913 - all of it named
+        self,
+        *,
+        service: str,
+        version: str,
+        instance: str,
+        slo: Slo,
+        environment: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+        internal: Sequence[str] = INTERNAL,
+    ) -> None:
+        self.enabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
+        self.recorder = Recorder(instance=instance, clock=clock)
+        self.protocol: type[WebSocketProtocol] = hook(self.recorder) if self.enabled else WebSocketProtocol
+        self.feed = FleetStore(
+            slo=slo, internal=internal, clock=clock, off="" if self.enabled else "telemetry is off (OTEL_SDK_DISABLED)"
+        )
+        self.publisher: StreamPublisher | None = None
+        self._environment = environment
+        self._resource_of = (service, version, instance)
+        self._clock = clock
+        self._redis: Commands | None = None
+        self._otlp: OtlpPublisher | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._latest: Snapshot | None = None
+
+    async def start(self, redis: Commands | None) -> None:
+        """Begin to publish and to sample on the running loop; ``redis`` carries the fleet's stream, None for none.
+
+        The client should be one of telemetry's own: a request must not wait for a connection that a snapshot holds.
+        """
+        if not self.enabled:
+            return
+        self._redis = redis
+        self.publisher = StreamPublisher(redis) if redis is not None else None
+        self.feed.connect(redis)
+        self.recorder.runtime.start()
+        self._start_otlp()
+        self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
+
+    async def stop(self) -> None:
+        """Send what is left and stop, within three seconds."""
+        if self._ticking is None:
+            return
+        self._ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._ticking
+        self._ticking = None
+        self.recorder.runtime.stop()
+        self.recorder.spans = None
+        await self._publish()
+        self.feed.connect(None)
+        if self._otlp is not None and not await self._otlp.close(_FLUSH_TIMEOUT):
+            _logger.warning("OTLP could not be flushed in time; what was left is dropped")
+        self._otlp = None
+
+    def _start_otlp(self) -> None:
+        if not any(endpoint(self._environment, signal) for signal in ("traces", "metrics")):
+            return
+        resource = resource_of(*self._resource_of, self.recorder.worker, self._environment)
+        self._otlp = OtlpPublisher(environment=self._environment, resource=resource, latest=lambda: self._latest)
+        sink = self._otlp.span_sink
+        if sink is not None:
+            self.recorder.spans = RequestSpans(resource=resource, sampler=sampler_from(self._environment), sink=sink)
+
+    async def _tick_each_second(self) -> None:
+        while True:
+            now = self._clock()
+            await asyncio.sleep(math.floor(now) + 1 - now)
+            try:
+                await self._publish()
+                if self._redis is not None:
+                    self.recorder.redis = await sample_redis(self._redis) or self.recorder.redis
+            except Exception:
+                # One bad second must not end all the following ones.
+                _logger.exception("a telemetry snapshot failed")
+
+    async def _publish(self) -> None:
+        self._latest = snapshot = self.recorder.snapshot()
+        self.feed.hold(snapshot)
+        if self.publisher is not None:
+            await self.publisher.publish(snapshot)
+
+
+def resource_of(service: str, version: str, instance: str, worker: str, environment: Mapping[str, str]) -> Resource:
+    """Return the OpenTelemetry resource of a worker; the standard variables win over what the service says of itself."""
+    attributes: dict[str, str] = {
+        "service.name": service,
+        "service.version": version,
+        "service.instance.id": f"{instance}/{worker}",
+    }
+    for pair in environment.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        name, given, value = pair.partition("=")
+        if given and name.strip():
+            attributes[name.strip()] = value.strip()
+    if named := environment.get("OTEL_SERVICE_NAME", "").strip():
+        attributes["service.name"] = named
+    return Resource.create(attributes)
