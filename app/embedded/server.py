@@ -38,9 +38,12 @@ class Server:
         return not self._running.ended
 
     @property
-    def last_words(self) -> str:
-        """What the server wrote last before it ended."""
-        return telling(self._running.said)
+    def ending(self) -> str:
+        """How the server ended: the signal that ended it, or its exit code with what it said of it."""
+        code = self._running.exit_code
+        if code is not None and code < 0:
+            return f"by signal {-code}"
+        return f"with exit code {code}: {telling(self._running.said)}"
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the server has ended by itself or was stopped; return whether it has."""

@@ -1,0 +1,174 @@
+"""The `gatewatch` command. Each command imports what it needs when it runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from app import __version__
+from app.settings import FIELDS, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from loadgen.cli import Defaults
+
+
+class Commands(click.Group):
+    """Turns errors that are meant for a person into one line and exit code 1; any other stays a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if not _is_for_a_person(error):
+                raise
+            refuse(" ".join(str(error).split()))
+
+
+class ServeCommand(click.Command):
+    """`serve`, whose help is the list of all settings."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write every setting with its default."""
+        with formatter.section("Settings, from the environment"):
+            formatter.write_dl([(field.name, f"{field.says} [{field.default}]") for field in FIELDS])
+
+
+class LoadCommand(click.Command):
+    """`load SCENARIO` as the load generator brings it, and `load purge`, which only the application can do."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """Hand over to the one that is meant."""
+        if args[:1] == ["purge"]:
+            return purge.make_context(f"{info_name} purge", args[1:], *rest, **extra)
+        from loadgen.cli import load_command  # noqa: PLC0415 - quick --help
+
+        return load_command(_load_defaults).make_context(info_name, args, *rest, **extra)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gatewatch")
+def cli() -> None:
+    """Gatewatch: an authentication and profile service that shows what it is doing while it does it."""
+
+
+@cli.command(cls=ServeCommand)
+def serve() -> None:
+    """Run the service: PostgreSQL and Redis if none are named, workers, console."""
+    from app.launcher import Launcher  # noqa: PLC0415 - quick --help
+    from app.storage.migrate import migrate as migrate_database  # noqa: PLC0415 - quick --help
+    from observability.model import SloError, load_slo  # noqa: PLC0415 - quick --help
+
+    settings = Settings.from_environment(os.environ)
+    try:
+        load_slo(settings.slo)
+    except SloError as error:
+        raise SettingsError(f"GATEWATCH_SLO: {error}") from None
+
+    async def run() -> None:
+        await Launcher(settings, os.environ, migrate=migrate_database).run()
+
+    asyncio.run(run())
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the present schema. `serve` does this by itself."""
+    from app.storage.migrate import migrate as migrate_database  # noqa: PLC0415 - quick --help
+
+    settings = _with_running_instance(Settings.from_environment(os.environ))
+
+    async def run() -> None:
+        await migrate_database(settings.database_url or "")
+
+    asyncio.run(run())
+    click.echo("The database has the present schema.")
+
+
+cli.add_command(
+    LoadCommand("load", help="Send honest load and judge the answers; `load purge` deletes the users it made.")
+)
+
+
+@click.command("purge")
+def purge() -> None:
+    """Delete the users that load runs made (addresses under load.invalid)."""
+    from app.server import purge_load_users  # noqa: PLC0415 - quick --help
+
+    settings = _with_running_instance(Settings.from_environment(os.environ))
+
+    async def run() -> int:
+        return await purge_load_users(settings)
+
+    count = asyncio.run(run())
+    click.echo(f"{count} {'user' if count == 1 else 'users'} deleted")
+
+
+@cli.command("_worker", hidden=True)
+@click.option("--listen-fd", type=int, required=True)
+@click.option("--control-fd", type=int, required=True)
+@click.option("--number", type=int, required=True)
+def worker(listen_fd: int, control_fd: int, number: int) -> NoReturn:
+    """Serve requests; the launcher starts this."""
+    from app.server import run_worker  # noqa: PLC0415 - only a worker needs the server
+
+    settings = Settings.from_environment(os.environ)
+    sys.exit(run_worker(settings, socket.socket(fileno=listen_fd), socket.socket(fileno=control_fd), number))
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="gatewatch")
+
+
+def refuse(message: str) -> NoReturn:
+    """End with one line on stderr."""
+    click.echo(f"gatewatch: {message}", err=True)
+    sys.exit(1)
+
+
+def _is_for_a_person(error: Exception) -> bool:
+    from app.embedded import EmbeddedError  # noqa: PLC0415 - only when something failed
+    from app.errors import GatewatchError  # noqa: PLC0415 - the same
+    from app.launcher import LauncherError  # noqa: PLC0415 - the same
+
+    if isinstance(error, SettingsError | EmbeddedError | LauncherError | GatewatchError):
+        return True
+    # No disk, no permission: the operating system's sentence names the file and says all there is.
+    return isinstance(error, OSError) and error.filename is not None
+
+
+def _load_defaults() -> Defaults:
+    """Return what a load run aims at: the instance running on our data folder, else the address in the settings."""
+    from app.launcher import running_instance  # noqa: PLC0415 - quick --help
+    from app.launcher.listener import base_url  # noqa: PLC0415 - the same
+    from loadgen.cli import Defaults  # noqa: PLC0415 - the same
+
+    settings = Settings.from_environment(os.environ)
+    instance = running_instance(settings.data_dir)
+    target = instance.url if instance is not None else base_url(settings.host, settings.port)
+    return Defaults(target=target, slo=settings.slo, data_dir=settings.data_dir)
+
+
+def _with_running_instance(settings: Settings) -> Settings:
+    """Fill in the addresses of the embedded servers, if that is what is meant."""
+    if settings.database_url is not None:
+        return settings
+    from app.launcher import running_instance  # noqa: PLC0415 - quick --help
+
+    instance = running_instance(settings.data_dir)
+    if instance is None:
+        raise SettingsError(f"no instance runs on {settings.data_dir}; start one with `make run`, or set DATABASE_URL")
+    return dataclasses.replace(
+        settings, database_url=instance.database_url, redis_url=settings.redis_url or instance.redis_url
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Whether the PostgreSQL and the Redis that were named can be used, told in one line that shows no password."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from app.launcher.errors import LauncherError
+
+PATIENCE = 5.0
+OLDEST_POSTGRES = 14
+LONGEST_ANSWER = 1 << 10
+
+
+async def check_postgres(url: str) -> None:
+    """Connect once; raise LauncherError when that fails or the server is too old."""
+    try:
+        connection = await asyncpg.connect(url, timeout=PATIENCE)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise LauncherError(_unusable("DATABASE_URL", "PostgreSQL", url, error)) from None
+    try:
+        version = connection.get_server_version().major
+    finally:
+        connection.terminate()
+    if version < OLDEST_POSTGRES:
+        raise LauncherError(f"DATABASE_URL: PostgreSQL {OLDEST_POSTGRES} or newer is needed, this is {version}")
+
+
+async def check_redis(url: str) -> None:
+    """Log in and ping once; raise LauncherError when that fails.
+
+    Spoken by hand: only storage knows the Redis client, and this needs two commands of the protocol.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _ping(url)
+    except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        raise LauncherError(_unusable("REDIS_URL", "Redis", url, error)) from None
+
+
+async def _ping(url: str) -> None:
+    parts = urlsplit(url)
+    secure = ssl.create_default_context() if parts.scheme == "rediss" else None
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 6379, ssl=secure, limit=LONGEST_ANSWER)
+    try:
+        if parts.password:
+            names = [unquote(parts.username)] if parts.username else []
+            await _command(reader, writer, "AUTH", *names, unquote(parts.password))
+        await _command(reader, writer, "PING")
+    finally:
+        writer.close()
+
+
+async def _command(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *words: str) -> None:
+    encoded = [word.encode() for word in words]
+    writer.write(b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded))
+    answer = (await reader.readuntil(b"\r\n")).decode(errors="replace").strip()
+    if not answer.startswith("+"):
+        raise ValueError(answer.removeprefix("-"))
+
+
+def _unusable(setting: str, name: str, url: str, error: Exception) -> str:
+    parts = urlsplit(url)
+    where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    if isinstance(error, TimeoutError):
+        why = f"no answer within {PATIENCE:g} s"
+    elif isinstance(error, ConnectionRefusedError):
+        why = "connection refused"
+    else:
+        why = " ".join(str(error).split()) or type(error).__name__
+    for secret in (parts.password, unquote(parts.password or "")):
+        if secret:
+            why = why.replace(secret, "***")
+    return f"{name} at {where} cannot be used: {why}; start it, correct {setting}, or unset {setting} to have one run for you"
