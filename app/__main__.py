@@ -116,7 +116,7 @@ def purge() -> None:
 @click.option("--number", type=int, required=True)
 def worker(listen_fd: int, control_fd: int, number: int) -> NoReturn:
     """Serve requests; the launcher starts this."""
-    from app.server import run_worker  # noqa: PLC0415 - only a worker needs the server
+    from app.worker import run_worker  # noqa: PLC0415 - only a worker needs the server
 
     settings = Settings.from_environment(os.environ)
     sys.exit(run_worker(settings, socket.socket(fileno=listen_fd), socket.socket(fileno=control_fd), number))

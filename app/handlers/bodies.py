@@ -1,0 +1,67 @@
+"""What clients send, and how it is read."""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, TypeVar
+
+import msgspec
+from sanic import Request
+
+from app.errors import FieldError, InvalidFields, InvalidRequest, UnsupportedMediaType
+from app.values import ProfileChange
+
+Body = TypeVar("Body")
+
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+
+
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /auth/register."""
+
+    email: str
+    password: str
+    name: str | None = None
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /auth/login."""
+
+    email: str
+    password: str
+
+
+class Reader(Generic[Body]):
+    """Decodes JSON bodies of one type."""
+
+    def __init__(self, kind: type[Body]) -> None:
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def read(self, request: Request) -> Body:
+        """Return the body. Raises UnsupportedMediaType, InvalidRequest (not JSON) or InvalidFields (not this shape)."""
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise UnsupportedMediaType("send Content-Type: application/json")
+        try:
+            return self._decoder.decode(request.body)
+        except msgspec.ValidationError as error:
+            raise InvalidFields(_field_error(str(error))) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise InvalidRequest("the body is not JSON in UTF-8") from None
+
+
+registration = Reader(Registration)
+credentials = Reader(Credentials)
+profile_change = Reader(ProfileChange)
+
+
+def _field_error(message: str) -> FieldError:
+    if unknown := _UNKNOWN.search(message):
+        return FieldError(unknown[1], "is not a field of this request")
+    if missing := _MISSING.search(message):
+        return FieldError(missing[1], "is missing")
+    at = _AT.search(message)
+    detail = _AT.sub("", message).replace("`", "")
+    return FieldError(at[1] if at else "", detail[:1].lower() + detail[1:])

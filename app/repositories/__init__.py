@@ -1,0 +1,1 @@
+"""Reads and writes of one thing each, cache-aside, returning frozen values."""

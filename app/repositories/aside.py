@@ -1,0 +1,144 @@
+"""Cache-aside under leases, with concurrent misses of a process sharing one load."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from app.errors import CacheUnavailable
+from app.storage.cache import Cache, Fill, Lease
+
+Values = Sequence[Any | None]
+Load = Callable[[tuple[int, ...]], Awaitable[Values]]
+"""Reads the primary: takes the positions that are missing, returns their values in that order (None: no such thing)."""
+
+
+class CacheMeter(Protocol):
+    """The counters of one cache family."""
+
+    hits: int
+    misses: int
+    coalesced: int
+    refused: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of cached value: how it is packed, how many seconds one may live, and who counts."""
+
+    type: type[msgspec.Struct]
+    lifetime: Callable[[Any], float]
+    meter: CacheMeter
+
+    def unpack(self, raw: bytes) -> Any | None:
+        """Read a packed value; one that another version of the code wrote counts as missing."""
+        try:
+            return msgspec.msgpack.decode(raw, type=self.type)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One value asked for."""
+
+    family: Family
+    key: str
+
+
+class CacheAside:
+    """Answers from the cache, or loads and fills it."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._flights: dict[tuple[str, ...], asyncio.Future[Values | None]] = {}
+
+    async def fetch(self, wanted: Sequence[Wanted], load: Load) -> Values:
+        """Return each wanted value, or None where there is no such thing.
+
+        Costs one cache round trip when all are cached, three and one load when not. With the cache away it costs the
+        load alone.
+        """
+        try:
+            stored = await self._cache.read([item.key for item in wanted])
+        except CacheUnavailable:
+            for item in wanted:
+                item.family.meter.errors += 1
+            return await load(tuple(range(len(wanted))))
+        values = [item.family.unpack(raw) if raw else None for item, raw in zip(wanted, stored, strict=True)]
+        missing = tuple(place for place, value in enumerate(values) if value is None)
+        for item, value in zip(wanted, values, strict=True):
+            item.family.meter.hits += value is not None
+        if missing:
+            loaded = await self._miss([wanted[place] for place in missing], lambda: load(missing))
+            for place, value in zip(missing, loaded, strict=True):
+                values[place] = value
+        return values
+
+    async def _miss(self, wanted: Sequence[Wanted], load: Callable[[], Awaitable[Values]]) -> Values:
+        keys = tuple(item.key for item in wanted)
+        flight = self._flights.get(keys)
+        if flight is None:
+            return await self._lead(keys, wanted, load)
+        shared = await asyncio.shield(flight)
+        if shared is None:
+            # The leader's load may be older than a write that this caller must see.
+            _count(wanted, "misses")
+            return await load()
+        _count(wanted, "coalesced")
+        return shared
+
+    async def _lead(
+        self, keys: tuple[str, ...], wanted: Sequence[Wanted], load: Callable[[], Awaitable[Values]]
+    ) -> Values:
+        _count(wanted, "misses")
+        flight = self._flights[keys] = asyncio.get_running_loop().create_future()
+        accepted = False
+        values: Values = ()
+        try:
+            leases = await self._lease(keys, wanted)
+            values = await load()
+            # Nobody joins once the fill is on its way: Redis may accept it, then see a delete whose writer is
+            # answered, all before we hear of the acceptance.
+            del self._flights[keys]
+            accepted = await self._fill(wanted, leases, values)
+        finally:
+            if self._flights.get(keys) is flight:
+                del self._flights[keys]
+            flight.set_result(values if accepted else None)
+        return values
+
+    async def _lease(self, keys: Sequence[str], wanted: Sequence[Wanted]) -> Sequence[Lease | None]:
+        try:
+            return await self._cache.lease(keys)
+        except CacheUnavailable:
+            _count(wanted, "errors")
+            return [None] * len(keys)
+
+    async def _fill(self, wanted: Sequence[Wanted], leases: Sequence[Lease | None], values: Values) -> bool:
+        """Fill what was found; say whether every value was found and accepted, so that others may share it."""
+        fills = [
+            Fill(lease, msgspec.msgpack.encode(value), ttl)
+            for item, lease, value in zip(wanted, leases, values, strict=True)
+            if lease and value is not None and (ttl := item.family.lifetime(value)) > 0
+        ]
+        if not fills:
+            return False
+        try:
+            answers = await self._cache.fill(fills)
+        except CacheUnavailable:
+            _count(wanted, "errors")
+            return False
+        for item in wanted:
+            item.family.meter.refused += not all(answers)
+        return len(fills) == len(wanted) and all(answers)
+
+
+def _count(wanted: Sequence[Wanted], outcome: str) -> None:
+    for item in wanted:
+        setattr(item.family.meter, outcome, getattr(item.family.meter, outcome) + 1)

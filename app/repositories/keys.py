@@ -1,0 +1,18 @@
+"""The names of cached values."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+PROFILE_SECONDS = 300.0
+"""How long a profile may live in the cache."""
+
+
+def session_key(digest: bytes) -> str:
+    """Name a cached session by the SHA-256 of its token's secret."""
+    return f"session:{digest.hex()}"
+
+
+def profile_key(user_id: UUID) -> str:
+    """Name a cached user with profile."""
+    return f"user:profile:{user_id}"

@@ -1,0 +1,115 @@
+"""Sessions, and a session together with its user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from app.repositories.aside import CacheAside, Family, Wanted
+from app.repositories.ids import new_id
+from app.repositories.invalidations import Invalidations
+from app.repositories.keys import profile_key, session_key
+from app.repositories.rows import USER_COLUMNS, session_of, user_of
+from app.storage.database import Database, Statement
+from app.values import Session, User
+
+BY_TOKEN = Statement(
+    "session_by_token",
+    """
+    SELECT id AS session_id, user_id, created_at, expires_at
+    FROM sessions WHERE token_hash = $1 AND user_id = $2
+    """,
+)
+WITH_USER = Statement(
+    "session_with_profile",
+    f"""
+    SELECT s.id AS session_id, s.created_at, s.expires_at, {USER_COLUMNS}
+    FROM sessions s JOIN users u ON u.id = s.user_id JOIN profiles p ON p.user_id = u.id
+    WHERE s.token_hash = $1 AND s.user_id = $2
+    """,  # noqa: S608 - a constant of ours
+)
+USER = Statement(
+    "user_with_profile",
+    f"SELECT {USER_COLUMNS} FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.id = $1",  # noqa: S608 - a constant of ours
+)
+OPEN = Statement(
+    "session_open",
+    """
+    INSERT INTO sessions (id, user_id, token_hash, created_at, last_seen_at, expires_at)
+    SELECT $1, id, $3, $4, $4, $5 FROM users WHERE id = $2 AND disabled_at IS NULL
+    RETURNING id
+    """,
+)
+END = Statement(
+    "session_end",
+    """
+    WITH pending AS (INSERT INTO pending_invalidations (id, cache_keys) VALUES ($2, $3::text[]))
+    DELETE FROM sessions WHERE token_hash = $1
+    """,
+)
+
+
+class Sessions:
+    """Reads sessions cache-aside; opens and ends them in PostgreSQL first."""
+
+    def __init__(
+        self,
+        database: Database,
+        aside: CacheAside,
+        invalidations: Invalidations,
+        *,
+        session: Family,
+        user: Family,
+        ids: Callable[[], UUID] = new_id,
+    ) -> None:
+        self._database = database
+        self._aside = aside
+        self._invalidations = invalidations
+        self._session = session
+        self._user = user
+        self._ids = ids
+
+    async def find(self, digest: bytes, user_id: UUID) -> Session | None:
+        """Return the session behind a token's digest, expired or not, if it is that user's."""
+
+        async def load(_: tuple[int, ...]) -> list[Session | None]:
+            rows = await self._database.fetch(BY_TOKEN, digest, user_id)
+            return [session_of(rows[0]) if rows else None]
+
+        [session] = await self._aside.fetch([Wanted(self._session, session_key(digest))], load)
+        return _of_user(session, user_id)
+
+    async def find_with_user(self, digest: bytes, user_id: UUID) -> tuple[Session | None, User | None]:
+        """Return a session and its user, in one batch from the cache or one query."""
+
+        async def load(missing: tuple[int, ...]) -> list[Any]:
+            if missing == (0,):
+                rows = await self._database.fetch(BY_TOKEN, digest, user_id)
+                return [session_of(rows[0]) if rows else None]
+            if missing == (1,):
+                rows = await self._database.fetch(USER, user_id)
+                return [user_of(rows[0]) if rows else None]
+            rows = await self._database.fetch(WITH_USER, digest, user_id)
+            return [session_of(rows[0]), user_of(rows[0])] if rows else [None, None]
+
+        wanted = [Wanted(self._session, session_key(digest)), Wanted(self._user, profile_key(user_id))]
+        session, user = await self._aside.fetch(wanted, load)
+        return _of_user(session, user_id), user
+
+    async def open(self, user_id: UUID, digest: bytes, created_at: datetime, expires_at: datetime) -> UUID | None:
+        """Open a session and return its id, or None when the account is gone or disabled."""
+        rows = await self._database.fetch(OPEN, self._ids(), user_id, digest, created_at, expires_at)
+        return cast("UUID", rows[0]["id"]) if rows else None
+
+    async def end(self, digest: bytes) -> None:
+        """End a session for good. Ending one that is over already is no error and still clears the cache."""
+        row, keys = self._ids(), [session_key(digest)]
+        await self._database.fetch(END, digest, row, keys)
+        await self._invalidations.enforce(row, keys)
+
+
+def _of_user(session: Session | None, user_id: UUID) -> Session | None:
+    # The cache knows a session by its secret alone; the user that the token claims must be its user.
+    return session if session is not None and session.user_id == user_id else None

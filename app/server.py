@@ -1,0 +1,188 @@
+"""Where the concrete parts meet: opened once a worker, closed after it has drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from sanic import Sanic
+
+from app import __version__
+from app.errors import GatewatchError
+from app.handlers.problems import ProblemHandler
+from app.handlers.routes import Services, auth_routes, health_routes
+from app.repositories.accounts import Accounts
+from app.repositories.aside import CacheAside, Family
+from app.repositories.invalidations import Invalidations
+from app.repositories.keys import PROFILE_SECONDS
+from app.repositories.sessions import Sessions
+from app.security.passwords import Passwords
+from app.services.accounts import AccountService
+from app.services.completion import Completion
+from app.services.health import HealthService
+from app.services.profiles import ProfileService
+from app.services.sessions import SessionService
+from app.settings import Settings
+from app.storage.cache import Cache
+from app.storage.database import Database, PoolOptions, Statement
+from app.values import Session, User
+from console import Access, LoadControl, create_console
+from observability.record.meters import PoolMeter
+from observability.record.recorder import Recorder
+from observability.telemetry import Telemetry
+
+MOST_BODY_BYTES = 64 * 1024
+WRITE_DEADLINE = 10.0
+"""Seconds after which a write whose client may be long gone is given up."""
+
+SWEEP_SECONDS = 1.0
+
+_PING = Statement("ping", "SELECT 1 AS one")
+_numbers = itertools.count(1)
+_log = logging.getLogger("gatewatch")
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that holds a connection, a thread or a task."""
+
+    database: Database
+    cache: Cache
+    passwords: Passwords
+    completion: Completion
+    invalidations: Invalidations
+    services: Services
+    sweeping: asyncio.Task[None]
+
+    @classmethod
+    async def open(cls, settings: Settings, recorder: Recorder) -> Self:
+        """Open them for one worker; the URLs of both stores must be set."""
+        database = await Database.open(_url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder))
+        cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
+        threads = settings.hash_threads_of_worker
+        passwords = Passwords(
+            threads=threads, queue=settings.hash_queue, meter=recorder.hashing(threads, settings.hash_queue)
+        )
+        await passwords.open()
+        completion = Completion(deadline=WRITE_DEADLINE)
+        invalidations = Invalidations(database, cache, utc_now)
+        sessions = Sessions(
+            database,
+            CacheAside(cache),
+            invalidations,
+            session=Family(Session, _seconds_left, recorder.cache("session")),
+            user=Family(User, lambda _: PROFILE_SECONDS, recorder.cache("profile")),
+        )
+        accounts = Accounts(database, invalidations)
+        checks = SessionService(sessions, completion, utc_now)
+        services = Services(
+            accounts=AccountService(
+                accounts,
+                sessions,
+                passwords,
+                completion,
+                utc_now,
+                session_lifetime=settings.session_lifetime,
+                password_min_length=settings.password_min_length,
+            ),
+            sessions=checks,
+            profiles=ProfileService(checks, accounts, completion, utc_now),
+            health=HealthService(
+                {"postgresql": lambda: database.fetch(_PING), "redis": cache.ping}, time.monotonic
+            ),
+        )
+        sweeping = asyncio.get_running_loop().create_task(_sweep(invalidations))
+        return cls(database, cache, passwords, completion, invalidations, services, sweeping)
+
+    async def close(self) -> None:
+        """Let writes end, then close everything."""
+        await self.completion.drain(timeout=3)
+        self.sweeping.cancel()
+        with contextlib.suppress(GatewatchError, TimeoutError):
+            async with asyncio.timeout(1):
+                await self.invalidations.settle()
+        self.passwords.close()
+        await self.cache.close()
+        await self.database.close()
+
+
+def create_app(settings: Settings, services: Services, telemetry: Telemetry, load: LoadControl) -> Sanic:
+    """Put the routes of the API and the console on a Sanic application."""
+    # Sanic keeps a registry of names, and a process may serve more than one application after another.
+    app = Sanic(f"gatewatch-{next(_numbers)}", error_handler=ProblemHandler(), configure_logging=False)
+    app.config.REQUEST_MAX_SIZE = MOST_BODY_BYTES
+    app.config.REQUEST_TIMEOUT = 5
+    app.config.RESPONSE_TIMEOUT = 30
+    app.config.KEEP_ALIVE_TIMEOUT = 75
+    app.config.ACCESS_LOG = False
+    app.config.INSPECTOR = False
+    app.config.MOTD = False
+    app.blueprint(auth_routes(services))
+    app.blueprint(health_routes(services))
+    if settings.console_token:
+        hosts = {"localhost", "127.0.0.1", "::1", settings.host.lower(), *settings.console_hosts}
+        access = Access(settings.console_token, frozenset(hosts))
+        app.blueprint(create_console(feed=telemetry.feed, load=load, access=access, service="Gatewatch"))
+    return app
+
+
+async def purge_load_users(settings: Settings) -> int:
+    """Delete every account under load.invalid with its sessions; return how many there were."""
+    recorder = Recorder(instance="purge", worker="purge")
+    database = await Database.open(_url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder))
+    cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
+    try:
+        accounts = Accounts(database, Invalidations(database, cache, utc_now))
+        return await accounts.purge_load_users()
+    finally:
+        await cache.close()
+        await database.close()
+
+
+def _url(url: str | None) -> str:
+    if url is None:
+        raise ValueError("a worker is always given its DATABASE_URL and REDIS_URL")
+    return url
+
+
+def _pool_options(settings: Settings) -> PoolOptions:
+    return PoolOptions(
+        size=settings.pool_size_of_worker,
+        max_wait=settings.pool_max_wait,
+        idle_timeout=settings.pool_idle_timeout,
+        validate_after=settings.pool_validate_after,
+        query_timeout=settings.query_timeout,
+    )
+
+
+def _pool_meter(settings: Settings, recorder: Recorder) -> PoolMeter:
+    return recorder.pool("postgresql", settings.pool_size_of_worker)
+
+
+def _seconds_left(session: Session) -> float:
+    return (session.expires_at - utc_now()).total_seconds()
+
+
+async def _sweep(invalidations: Invalidations) -> None:
+    """Settle invalidations every second and finish those of writers that failed, for as long as the worker lives."""
+    for tick in itertools.count(1):
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            await invalidations.settle()
+            if tick % 5 == 0:
+                await invalidations.finish_overdue()
+        except GatewatchError:
+            continue  # a store is away; the next tick tries again
+        except Exception:
+            _log.exception("the sweep of cache invalidations failed; it goes on")

@@ -1,0 +1,69 @@
+"""Registration and login."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from app.errors import CredentialsRejected
+from app.security import tokens
+from app.services import rules
+from app.services.completion import Completion
+from app.services.ports import AccountStore, Clock, PasswordHasher, SessionStore
+from app.values import Login, User
+
+
+class AccountService:
+    """Opens accounts and lets their owners in."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        sessions: SessionStore,
+        passwords: PasswordHasher,
+        completion: Completion,
+        clock: Clock,
+        *,
+        session_lifetime: float,
+        password_min_length: int,
+    ) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._passwords = passwords
+        self._completion = completion
+        self._clock = clock
+        self._session_lifetime = timedelta(seconds=session_lifetime)
+        self._password_min_length = password_min_length
+
+    async def register(self, email: str, password: str, name: str | None) -> User:
+        """Open an account. Raises InvalidFields, EmailTaken, or an Unavailable."""
+        verdicts = rules.Verdicts()
+        email = verdicts.take("email", rules.email, email)
+        verdicts.take("password", partial(rules.password, shortest=self._password_min_length), password)
+        if name is not None:
+            name = verdicts.take("name", rules.name, name)
+        verdicts.settle()
+        password_hash = await self._passwords.hash(password)
+        return await self._completion.run(self._accounts.create(email, password_hash, name, self._clock()))
+
+    async def login(self, email: str, password: str) -> Login:
+        """Open a session. Raises CredentialsRejected, or an Unavailable."""
+        account = await self._accounts.by_email(_comparable(email))
+        matches = await self._passwords.verify(account.password_hash if account else None, password)
+        if account is None or not matches or account.disabled:
+            raise CredentialsRejected("email and password do not match an account")
+        text, token = tokens.issue(account.user.id)
+        now = self._clock()
+        expires_at = now + self._session_lifetime
+        session_id = await self._completion.run(self._sessions.open(token.user_id, token.digest, now, expires_at))
+        if session_id is None:
+            raise CredentialsRejected("email and password do not match an account")
+        return Login(text, expires_at, session_id, account.user)
+
+
+def _comparable(email: str) -> str:
+    """Spell an address as registration does; what is no address cannot be anybody's, and is looked up all the same."""
+    try:
+        return rules.email(email)
+    except ValueError:
+        return ""

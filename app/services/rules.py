@@ -1,0 +1,132 @@
+"""What values are accepted: one function a field, each raising ValueError with a sentence for the caller."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import UNSET
+
+from app.errors import FieldError, InvalidFields
+from app.security.addresses import normalise
+from app.security.passwords import LONGEST_BYTES, canonical
+from app.values import ProfileChange
+
+LONGEST_NAME = 100
+LONGEST_BIO = 1000
+LONGEST_URL = 2048
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL_OR_BREAK = re.compile(r"[\x00-\x1f\x7f]")
+
+email = normalise
+
+
+def password(text: str, shortest: int) -> str:
+    """A new password: long enough, not too long to hash, no rule about what it is made of (NIST SP 800-63B-4)."""
+    if len(text) < shortest:
+        raise ValueError(f"must have at least {shortest} characters")
+    if len(canonical(text)) > LONGEST_BYTES:
+        raise ValueError(f"must have at most {LONGEST_BYTES} bytes in UTF-8")
+    return text
+
+
+def name(text: str) -> str:
+    """A display name: one line."""
+    text = text.strip()
+    if not text:
+        raise ValueError("must not be empty; null takes it away")
+    if len(text) > LONGEST_NAME:
+        raise ValueError(f"must have at most {LONGEST_NAME} characters")
+    if _CONTROL_OR_BREAK.search(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def bio(text: str) -> str:
+    """A text of some lines."""
+    if len(text) > LONGEST_BIO:
+        raise ValueError(f"must have at most {LONGEST_BIO} characters")
+    if _CONTROL.search(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def avatar_url(text: str) -> str:
+    """An https URL."""
+    if len(text) > LONGEST_URL:
+        raise ValueError(f"must have at most {LONGEST_URL} characters")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError("must be an https URL") from None
+    if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an https URL")
+    return text
+
+
+def locale(text: str) -> str:
+    """A language tag (BCP 47)."""
+    if not _LANGUAGE_TAG.fullmatch(text):
+        raise ValueError("must be a language tag like en or pt-BR")
+    return text
+
+
+def timezone(text: str) -> str:
+    """A name of the IANA time zone database."""
+    if text not in _timezones():
+        raise ValueError("must be an IANA time zone like Europe/Berlin")
+    return text
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+class Verdicts:
+    """Collects what is wrong with each field, so that a caller learns everything at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    def take(self, field: str, rule: Callable[[str], str], value: str) -> str:
+        """Apply a rule; note what it says against the value."""
+        try:
+            return rule(value)
+        except ValueError as error:
+            self._errors.append(FieldError(field, str(error)))
+            return ""
+
+    def settle(self) -> None:
+        """Raise InvalidFields if anything was wrong."""
+        if self._errors:
+            raise InvalidFields(*self._errors)
+
+
+_PROFILE: dict[str, Callable[[str], str]] = {
+    "name": name,
+    "bio": bio,
+    "avatar_url": avatar_url,
+    "locale": locale,
+    "timezone": timezone,
+}
+
+
+def profile_change(change: ProfileChange) -> ProfileChange:
+    """Apply every field's rule to a change; raise InvalidFields when it breaks one or changes nothing."""
+    verdicts = Verdicts()
+    checked: dict[str, Any] = {}
+    for field, rule in _PROFILE.items():
+        value = getattr(change, field)
+        if value is UNSET:
+            continue
+        checked[field] = value if value is None else verdicts.take(field, rule, value)
+    verdicts.settle()
+    if not checked:
+        raise InvalidFields(FieldError("", "at least one of " + ", ".join(_PROFILE) + " is needed"))
+    return ProfileChange(**checked)

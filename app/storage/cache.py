@@ -1,0 +1,259 @@
+"""Redis as a cache that is never believed too long.
+
+Values are filled under leases ("Scaling Memcache at Facebook", NSDI 2013): a reader that misses takes a lease, and its
+fill is accepted only while that lease stands; a delete removes value and lease together, so a reader that was slow
+cannot put back what a writer has just made stale.
+
+Every value and every lease carries the run id of the server that took it. A server that was restarted or failed over
+to has another run id, and whatever it still holds from before counts as missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from app.errors import CacheUnavailable
+from app.storage.breaker import Breaker
+
+FILL = (Path(__file__).parent / "lua" / "fill.lua").read_text()
+LEASE_SECONDS = 10
+"""Longer than a pool wait and a query together may take by default; a lease that runs out costs one refused fill."""
+
+MOST_CONNECTIONS = 8
+"""Round trips of one worker that may be under way at once; the next one waits, within its own timeout."""
+
+MOST_KEYS = 512
+"""Keys after which a batch is sent without waiting for the rest of the loop's tick."""
+
+_RUN_ID_BYTES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to fill ``key``, given by the server ``server``."""
+
+    key: str
+    server: bytes
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A value on its way into the cache under a lease, to live ``ttl`` seconds."""
+
+    lease: Lease
+    value: bytes
+    ttl: float
+
+
+_Read = tuple[Sequence[str], asyncio.Future[list[bytes | None]]]
+_Command = tuple[Any, ...]
+_Commands = Callable[[bytes], Sequence[_Command]]
+"""Commands that depend on the run id of the server they are going to."""
+
+
+def lease_key(key: str) -> str:
+    """Name a key's lease; the braces keep both in one slot of a cluster."""
+    return f"lease:{{{key}}}"
+
+
+class Cache:
+    """Batched reads, leases, fills and deletes. Every method raises CacheUnavailable when Redis cannot answer in time."""
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractConnection],
+        *,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self._breaker = Breaker(failures=3, pause=1.0, clock=clock)
+        self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._idle: list[AbstractConnection] = []
+        self._batch: list[_Read] = []
+        self._batched = 0
+        self._sending: set[asyncio.Task[None]] = set()
+        self.round_trips = 0
+
+    @classmethod
+    def at(cls, url: str, *, timeout: float) -> Self:
+        """Prepare a cache on the server at ``url``. ``timeout`` bounds each round trip in seconds."""
+        options = parse_url(url)
+        kind = options.pop("connection_class", Connection)
+        options.update(
+            socket_timeout=timeout, socket_connect_timeout=timeout, protocol=2, redis_connect_func=_greet, driver_info=None
+        )
+        return cls(lambda: kind(**options), timeout=timeout)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether Redis has just failed so often that it is left alone."""
+        return self._breaker.is_open
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the value of each key, or None. All reads of one loop tick go out as one MGET."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[bytes | None]] = loop.create_future()
+        if not self._batch:
+            loop.call_soon(self._send_batch)
+        self._batch.append((keys, answer))
+        self._batched += len(keys)
+        if self._batched >= MOST_KEYS:
+            self._send_batch()
+        return await answer
+
+    async def lease(self, keys: Sequence[str]) -> list[Lease | None]:
+        """Ask for a lease on each key; None where another reader holds one."""
+        token = secrets.token_hex(16).encode()
+        commands = [("SET", lease_key(key), token, "NX", "PX", LEASE_SECONDS * 1000) for key in keys]
+        server, replies = await self._ask(lambda _: commands)
+        return [Lease(key, server, token) if reply else None for key, reply in zip(keys, replies, strict=True)]
+
+    async def fill(self, fills: Sequence[Fill]) -> list[bool]:
+        """Put values whose leases still stand; say of each whether it was accepted."""
+        answers = [False] * len(fills)
+
+        def commands(server: bytes) -> list[_Command]:
+            # A lease from before a failover says nothing about deletes that the new server never saw.
+            return [_fill_command(fill, server) for fill in fills if fill.lease.server == server]
+
+        server, replies = await self._ask(commands)
+        accepted = iter(replies)
+        for place, fill in enumerate(fills):
+            if fill.lease.server == server:
+                answers[place] = next(accepted) == 1
+        return answers
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove values together with their leases, so that no fill under way can bring them back."""
+        await self._ask(lambda _: [("DEL", key, lease_key(key)) for key in keys])
+
+    async def ping(self) -> None:
+        """Raise CacheUnavailable unless Redis answers."""
+        await self._ask(lambda _: [("PING",)])
+
+    async def close(self) -> None:
+        """Wait for what is being sent and close the connections."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=self._timeout)
+        for connection in self._idle:
+            await connection.disconnect(nowait=True)
+        self._idle.clear()
+
+    def _send_batch(self) -> None:
+        batch, self._batch, self._batched = self._batch, [], 0
+        if batch:
+            task = asyncio.get_running_loop().create_task(self._read_batch(batch))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _read_batch(self, batch: list[_Read]) -> None:
+        keys = [key for wanted, _ in batch for key in wanted]
+        try:
+            server, replies = await self._ask(lambda _: [("MGET", *keys)])
+        except CacheUnavailable as error:
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        values = iter(replies[0])
+        for wanted, answer in batch:
+            mine = [_trusted(next(values), server) for _ in wanted]
+            if not answer.done():
+                answer.set_result(mine)
+
+    async def _ask(self, commands: _Commands) -> tuple[bytes, list[Any]]:
+        """Send commands in one round trip on one connection; return its server's run id and the replies."""
+        if not self._breaker.allows():
+            raise CacheUnavailable("Redis is being left alone for a moment after failures in a row")
+        try:
+            async with asyncio.timeout(self._timeout), self._slots:
+                server, replies = await self._exchange(commands)
+        except (TimeoutError, OSError, RedisError) as error:
+            self._breaker.failed()
+            raise CacheUnavailable(f"Redis did not answer: {type(error).__name__}") from error
+        self._breaker.succeeded()
+        for reply in replies:
+            if isinstance(reply, ResponseError):  # out of memory, read-only: it refuses, but it answers
+                raise CacheUnavailable(f"Redis refused: {reply}")
+        return server, replies
+
+    async def _exchange(self, commands: _Commands) -> tuple[bytes, list[Any]]:
+        if self._idle:
+            try:
+                return await self._converse(self._idle.pop(), commands)
+            except (OSError, RedisConnectionError):
+                # The server closed it while it lay idle, most likely with all others. Each command may run twice:
+                # a lease or fill is refused the second time, a delete has nothing left to do.
+                self._idle.clear()
+        return await self._converse(self._connect(), commands)
+
+    async def _converse(self, connection: AbstractConnection, commands: _Commands) -> tuple[bytes, list[Any]]:
+        sound = False
+        try:
+            if not connection.is_connected:
+                await connection.connect()
+            server: bytes = connection.run_id  # type: ignore[attr-defined] # left there by _greet
+            sending = commands(server)
+            if sending:
+                self.round_trips += 1
+                await connection.send_packed_command(connection.pack_commands(sending), check_health=False)
+            replies = [await _reply(connection) for _ in sending]
+            sound = True
+        finally:
+            if sound:
+                self._idle.append(connection)
+            else:  # a reply that is still on its way would answer the next question
+                await connection.disconnect(nowait=True)
+        return server, replies
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    """Read one reply. An error reply is returned like any other, so that those behind it are read too."""
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
+
+
+def _fill_command(fill: Fill, server: bytes) -> _Command:
+    key = fill.lease.key
+    milliseconds = max(1, int(fill.ttl * 1000))
+    return ("EVAL", FILL, 2, key, lease_key(key), fill.lease.token, server + fill.value, milliseconds)
+
+
+def _trusted(stored: bytes | None, server: bytes) -> bytes | None:
+    if stored is None or not stored.startswith(server):
+        return None
+    return stored[_RUN_ID_BYTES:]
+
+
+async def _greet(connection: AbstractConnection) -> None:
+    """Learn, once a connection, which server it leads to."""
+    await connection.on_connect()
+    await connection.send_command("INFO", "server", check_health=False)
+    answer: bytes = await connection.read_response(disable_decoding=True)
+    run_id = next(line[7:].strip() for line in answer.splitlines() if line.startswith(b"run_id:"))
+    connection.run_id = run_id.ljust(_RUN_ID_BYTES)[:_RUN_ID_BYTES]  # type: ignore[attr-defined] # redis-py leaves room for it
+
+
+def telemetry_client(url: str, *, timeout: float) -> Redis:
+    """Make the client that telemetry publishes through: its own connections, bounded waits, no retries of its own."""
+    return Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, max_connections=4, protocol=2, retry=Retry(NoBackoff(), 0)
+    )

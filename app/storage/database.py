@@ -1,0 +1,116 @@
+"""The way to PostgreSQL: one client, named statements, one set of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import asyncpg
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import DBConnectionError, IntegrityError
+
+from app.errors import DatabaseUnavailable, GatewatchError
+from app.storage.engine import Client, PoolMeter
+from app.storage.schema import configuration
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    DBConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresIOError,
+)
+"""What a server that is away, restarting, full, read-only or too slow raises; Tortoise translates none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A query with a name. Telemetry, targets and the test of query plans know it by that name."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """Bounds of the pool; times in seconds."""
+
+    size: int
+    max_wait: float
+    idle_timeout: float
+    validate_after: float
+    query_timeout: float
+
+
+class UniqueViolation(Exception):
+    """A row with that key is there already; ``constraint`` names which key."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class Database:
+    """An open pool. Everything runs in autocommit: a write that must be atomic is one statement."""
+
+    def __init__(self, context: TortoiseContext, client: Client) -> None:
+        self._context = context
+        self._client = client
+
+    @classmethod
+    async def open(cls, url: str, options: PoolOptions, meter: PoolMeter) -> Self:
+        """Prepare the pool. The server need not be there yet: connections are made when they are needed."""
+        context = TortoiseContext()
+        config = configuration(
+            url,
+            engine="app.storage.engine",
+            minsize=0,
+            maxsize=options.size,
+            max_inactive_connection_lifetime=options.idle_timeout,
+            command_timeout=options.query_timeout,
+            timeout=options.max_wait,
+            application_name="gatewatch",
+            max_wait=options.max_wait,
+            validate_after=options.validate_after,
+            meter=meter,
+        )
+        # In a task of its own: Tortoise finds its context in a context variable, which must not leak to the caller.
+        await asyncio.get_running_loop().create_task(_initialise(context, config))
+        return cls(context, cast("Client", context.connections.get("default")))
+
+    async def fetch(self, statement: Statement, *values: Any) -> list[dict[str, Any]]:
+        """Run a statement and return its rows.
+
+        Raises PoolExhausted or DatabaseUnavailable (both worth another try), or UniqueViolation.
+        """
+        try:
+            return cast("list[dict[str, Any]]", await self._client.execute_query_dict(statement.sql, list(values)))
+        except GatewatchError:
+            raise
+        except IntegrityError as error:
+            cause = error.__cause__
+            if isinstance(cause, asyncpg.UniqueViolationError):
+                raise UniqueViolation(cause.constraint_name or "") from error
+            raise
+        except _AWAY as error:
+            raise DatabaseUnavailable(f"PostgreSQL did not answer: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close every connection; those that do not close in time are cut."""
+        try:
+            async with asyncio.timeout(3):
+                await self._context.close_connections()
+        except TimeoutError:
+            if pool := self._client._pool:  # noqa: SLF001 - Tortoise has no public way to cut a pool short
+                pool.terminate()
+
+
+async def _initialise(context: TortoiseContext, config: dict[str, Any]) -> None:
+    await context.__aenter__()
+    await context.init(config=config)

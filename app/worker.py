@@ -1,0 +1,131 @@
+"""One serving process: a single-process Sanic server on a listening socket that its siblings share.
+
+Sanic's own runner is not used: it cannot tell a lifeline from a signal, and event streams delay its exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from app import __version__
+from app.control import Control
+from app.load import LauncherLoad
+from app.server import Parts, create_app
+from app.storage.cache import telemetry_client
+from observability.model import load_slo
+from observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from sanic.server.async_server import AsyncioServer
+    from sanic.server.protocols.http_protocol import HttpProtocol
+
+    from app.settings import Settings
+
+DRAIN_SECONDS = 4.0
+"""How long requests under way have to end after the signal."""
+
+IDLE_SECONDS = 0.5
+"""How long a connection may stay open without a request while the worker drains."""
+
+ORPHAN_SECONDS = 4.5
+"""After the launcher's death the process ends within this time, whatever still runs."""
+
+BACKLOG = 1024
+TELEMETRY_PATIENCE = 0.3
+
+_log = logging.getLogger("gatewatch")
+
+
+def run_worker(settings: Settings, listener: socket.socket, control: socket.socket, number: int) -> int:
+    """Serve until SIGTERM, or until the launcher at the other end of ``control`` is gone; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s worker {number}: %(levelname)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the launcher's business
+    uvloop.run(_serve(settings, listener, control))
+    return 0
+
+
+async def _serve(settings: Settings, listener: socket.socket, control_end: socket.socket) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    control = await Control.open(control_end)
+    telemetry = Telemetry(
+        service="gatewatch",
+        version=__version__,
+        instance=settings.instance or f"{socket.gethostname()}:{settings.port}",
+        slo=load_slo(settings.slo),
+        environment=os.environ,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        redis = telemetry_client(settings.redis_url or "", timeout=TELEMETRY_PATIENCE)
+        stack.push_async_callback(redis.aclose)
+        parts = await Parts.open(settings, telemetry.recorder)
+        stack.push_async_callback(parts.close)
+        await telemetry.start(redis)
+        stack.push_async_callback(telemetry.stop)
+        load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
+        app = create_app(settings, parts.services, telemetry, load)
+        server = await app.create_server(
+            sock=listener,
+            protocol=telemetry.protocol,
+            backlog=BACKLOG,
+            asyncio_server_kwargs={"start_serving": False},
+        )
+        if server is None:
+            raise RuntimeError("Sanic made no server")
+        await server.startup()
+        await server.before_start()
+        await server.start_serving()
+        await server.after_start()
+        app.set_serving(True)
+        parts.services.health.state = "serving"
+        control.say("ready")
+        await _until(stopping, control.gone)
+        if control.gone.is_set():
+            _end_within(ORPHAN_SECONDS)
+        parts.services.health.state = "draining"
+        await _drain(server)
+        await control.close()
+
+
+async def _until(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _end_within(seconds: float) -> None:
+    """End the process for sure, even if the event loop never runs again."""
+    timer = threading.Timer(seconds, os._exit, args=(1,))
+    timer.daemon = True
+    timer.start()
+
+
+async def _drain(server: AsyncioServer) -> None:
+    """Take no new connection and let every connection end after the request it is working on."""
+    server.close()
+    await server.before_stop()
+    connections: set[HttpProtocol] = server.connections
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    while connections and loop.time() - begin < DRAIN_SECONDS:
+        for connection in list(connections):
+            if http := connection._http:  # noqa: SLF001 - Sanic has no public way to end keep-alive
+                http.keep_alive = False
+            # A connection that is idle now may carry a request that is on its way: closing it at once would be a
+            # reset for that client, so it is given a moment to learn from an answer that the connection ends.
+            if loop.time() - begin > IDLE_SECONDS:
+                connection.close_if_idle()
+        await asyncio.sleep(0.01)
+    for connection in list(connections):
+        connection.abort()
+    await server.after_stop()
