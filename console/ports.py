@@ -5,15 +5,27 @@ Any Sanic application that can hand these in can mount the console. Durations ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 from observability.read.view import Feed
 
-__all__ = ["Access", "Feed", "LoadControl", "LoadEndpoint", "LoadRefused", "LoadRun", "ScenarioCard", "State", "Verdict"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "Access",
+    "Feed",
+    "LoadControl",
+    "LoadEndpoint",
+    "LoadRefused",
+    "LoadRun",
+    "ScenarioCard",
+    "State",
+    "Verdict",
+]
 
 State = Literal["preparing", "running", "draining", "done", "failed", "interrupted"]
 Verdict = Literal["PASS", "FAIL", "TOO FEW"]

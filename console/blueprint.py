@@ -1,0 +1,234 @@
+"""The console's routes: each passes the guard first, asks one other part, and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from sanic.response import empty, html, json, raw, redirect
+
+from console.events import Broadcast, TooManyViewers
+from console.guard import Guard, field, wants_json
+from console.ports import LoadControl, LoadRefused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sanic import Blueprint, HTTPResponse, Request, Sanic
+
+    from console.access import Gate
+    from console.pages import Pages
+    from console.static_files import StaticFiles
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CSP,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    # Not no-referrer: under that, browsers send `Origin: null` with a form, which could not be told from a foreign one.
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_SEND_TIMEOUT = 10.0
+"""Seconds that a viewer may leave a full connection unread before the stream is ended."""
+
+
+class Console:
+    """The handlers of one mounted console."""
+
+    def __init__(  # noqa: PLR0913 - one argument for each part that a handler asks
+        self,
+        *,
+        gate: Gate,
+        guard: Guard,
+        pages: Pages,
+        load: LoadControl,
+        static: StaticFiles,
+        broadcast: Broadcast,
+        base: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parts; ``base`` is the path that the console is mounted under."""
+        self._gate = gate
+        self._guard = guard
+        self._pages = pages
+        self._load = load
+        self._static = static
+        self._broadcast = broadcast
+        self._base = base
+        self._clock = clock
+        self._streams: set[asyncio.Task[object]] = set()
+
+    def mount(self, blueprint: Blueprint) -> None:
+        """Give the blueprint its routes; every one of them goes through the guard."""
+        anyone, visitors = self._guard.anyone, self._guard.visitors
+        routes = (
+            ("/", ("GET",), visitors(self.overview), "overview"),
+            ("/events", ("GET",), visitors(self.events, page=False), "events"),
+            ("/session", ("GET",), visitors(self.session, page=False), "session"),
+            ("/load/start", ("POST",), visitors(self.start_load), "start_load"),
+            ("/load/stop", ("POST",), visitors(self.stop_load), "stop_load"),
+            ("/logout", ("POST",), visitors(self.logout), "logout"),
+            ("/login", ("GET",), anyone(self.login), "login"),
+            ("/login", ("POST",), anyone(self.paste_token), "paste_token"),
+            ("/static/<digest:str>/<name:path>", ("GET",), anyone(self.static_file), "static_file"),
+            ("/<rest:path>", EVERY_METHOD, visitors(self.unknown), "unknown"),
+        )
+        for path, methods, handler, name in routes:
+            blueprint.add_route(handler, path, methods=methods, name=name)
+        blueprint.middleware(_protect, "response")
+        blueprint.listener("before_server_stop")(self._end_streams)
+
+    async def overview(self, _: Request, cookie: str) -> HTTPResponse:
+        """Answer with the page, its figures in it."""
+        look = await self._pages.look()
+        return html(self._pages.overview(look, form_token=self._gate.form_token(cookie)))
+
+    async def login(self, request: Request) -> HTTPResponse:
+        """Exchange the token of a login URL for a cookie, or ask for the token."""
+        token = request.args.get("token")
+        if token is not None:
+            return self._admit(request, token)
+        if self._gate.visit(request) is not None:
+            return redirect(self._base, status=303)
+        # A browser that follows a link from elsewhere leaves strict cookies at home; when our own page sends it
+        # onward, it brings them.
+        from_elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
+        return html(self._pages.login(onward=from_elsewhere))
+
+    async def paste_token(self, request: Request) -> HTTPResponse:
+        """Exchange a pasted token for a cookie."""
+        return self._admit(request, field(request, "token").strip())
+
+    def _admit(self, request: Request, token: str) -> HTTPResponse:
+        if not self._gate.opens(token):
+            return html(self._pages.login(wrong=True), status=403)
+        response = redirect(self._base, status=303)
+        self._set_cookie(request, response, self._gate.issue(), self._gate.lifetime)
+        return response
+
+    def _set_cookie(self, request: Request, response: HTTPResponse, value: str, max_age: int) -> None:
+        response.add_cookie(
+            self._gate.cookie_name,
+            value,
+            path=self._base,
+            max_age=max_age,
+            httponly=True,
+            secure=request.scheme == "https",
+            samesite="Strict",
+        )
+
+    async def logout(self, request: Request, _: str) -> HTTPResponse:
+        """Take the cookie back."""
+        response = redirect(f"{self._base}/login", status=303)
+        self._set_cookie(request, response, "", 0)
+        return response
+
+    async def session(self, _: Request, __: str) -> HTTPResponse:
+        """Tell a script that its visit still stands."""
+        return empty()
+
+    async def start_load(self, request: Request, cookie: str) -> HTTPResponse:
+        """Start a load run."""
+        try:
+            run = await self._load.start(field(request, "scenario"))
+        except LoadRefused as refused:
+            return await self._load_refused(request, cookie, str(refused))
+        return json({"run": run}) if wants_json(request) else redirect(self._base, status=303)
+
+    async def stop_load(self, request: Request, cookie: str) -> HTTPResponse:
+        """Stop a load run."""
+        run = field(request, "run")
+        try:
+            await self._load.stop(run)
+        except LoadRefused as refused:
+            return await self._load_refused(request, cookie, str(refused))
+        return json({"run": run}) if wants_json(request) else redirect(self._base, status=303)
+
+    async def _load_refused(self, request: Request, cookie: str, sentence: str) -> HTTPResponse:
+        if wants_json(request):
+            return json({"message": sentence}, status=409)
+        look = await self._pages.look()
+        form_token = self._gate.form_token(cookie)
+        return html(self._pages.overview(look, form_token=form_token, notice=sentence), status=409)
+
+    async def static_file(self, _: Request, digest: str, name: str) -> HTTPResponse:
+        """Answer with one of the console's own files; they are no secret."""
+        file = self._static.find(name)
+        if file is None:
+            return html(self._pages.message("Not found", "The console has no such file."), status=404)
+        caching = {"cache-control": self._static.caching(digest)}
+        return raw(file.content, content_type=file.content_type, headers=caching)
+
+    async def unknown(self, request: Request, _: str, rest: str) -> HTTPResponse:
+        """Answer for every path that is none, so that nobody but a visitor learns which are."""
+        del rest
+        return self._guard.refuse(request, 404, "Not found", "The console has no such page.")
+
+    async def events(self, request: Request, cookie: str) -> HTTPResponse | None:
+        """Stream what changes until the viewer leaves, the visit ends or the server stops."""
+        expires = self._gate.expiry(cookie) or 0.0
+        try:
+            async with self._broadcast.viewer(_since(request)) as events, self._stream():
+                await self._send(request, events, expires)
+        except TooManyViewers:
+            sentence = "Too many consoles are open here; close one, or wait."
+            return json({"message": sentence}, status=503, headers={"retry-after": "10"})
+        return None
+
+    async def _send(self, request: Request, events: AsyncIterator[bytes], expires: float) -> None:
+        response = await request.respond(content_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        await response.send("retry: 2000\n\n")
+        async for event in events:
+            if self._clock() >= expires:
+                break
+            try:
+                async with asyncio.timeout(_SEND_TIMEOUT):
+                    await response.send(event)
+            except TimeoutError:
+                _cut(request)
+                return
+        await response.eof()
+
+    @contextlib.asynccontextmanager
+    async def _stream(self) -> AsyncIterator[None]:
+        """Remember this task, so that a stop can end it even while it waits for a viewer who does not read."""
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._streams.add(task)
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
+
+    async def _end_streams(self, _: Sanic[Any, Any]) -> None:
+        """End streams before the server waits for its connections; a stream would otherwise never let it go."""
+        self._broadcast.stop()
+        if self._streams:
+            waited = await asyncio.wait(self._streams, timeout=0.5)
+            for task in waited[1]:
+                task.cancel()
+
+
+def _cut(request: Request) -> None:
+    """Drop the connection of a viewer who does not read: what is buffered for it can no longer be sent or ended."""
+    cast("asyncio.Transport", request.transport).abort()
+
+
+def _since(request: Request) -> int:
+    """Return the last second that the viewer has: from the header on a reconnect, from the query on a new start."""
+    text = request.headers.get("last-event-id") or request.args.get("since") or "0"
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 12 else 0  # noqa: PLR2004 - no clock has more
+
+
+async def _protect(_: Request, response: HTTPResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("cache-control", "no-store")

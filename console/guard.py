@@ -1,0 +1,73 @@
+"""What stands before every handler: the host must be known, the visitor let in, and a change one of our own forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from sanic import HTTPResponse, Request
+from sanic.response import html, json, redirect
+
+from console.access import Gate, same_origin
+
+if TYPE_CHECKING:
+    from console.pages import Pages
+
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
+
+_UNKNOWN_HOST = "This console does not answer to that host name."
+_FOREIGN_FORM = "This form was not sent by a page of this visit. Open the console anew and try again."
+
+
+class Guard:
+    """Wraps handlers; a refusal is a page for people and JSON for scripts."""
+
+    def __init__(self, *, gate: Gate, pages: Pages, base: str) -> None:
+        """Take who decides, what renders refusals, and the path that the console is mounted under."""
+        self._gate = gate
+        self._pages = pages
+        self._base = base
+
+    def anyone(self, handler: Handler) -> Handler:
+        """Let in whoever names a known host and, to change something, comes from our own pages."""
+
+        async def guarded(request: Request, **path: Any) -> HTTPResponse | None:
+            if not self._gate.knows_host(request):
+                return self.refuse(request, 403, "Unknown host", _UNKNOWN_HOST)
+            if request.method == "POST" and not same_origin(request):
+                return self.refuse(request, 403, "Not our form", _FOREIGN_FORM)
+            return await handler(request, **path)
+
+        return guarded
+
+    def visitors(self, handler: Handler, *, page: bool = True) -> Handler:
+        """Let in visitors only, and hand their cookie to the handler; others are shown to the login page or told 401."""
+
+        async def guarded(request: Request, **path: Any) -> HTTPResponse | None:
+            cookie = self._gate.visit(request)
+            if cookie is None:
+                if page and not wants_json(request):
+                    return redirect(f"{self._base}/login", status=303)
+                return json({"message": "Log in first."}, status=401)
+            if request.method == "POST" and not self._gate.form_is_ours(cookie, field(request, "form_token")):
+                return self.refuse(request, 403, "Not our form", _FOREIGN_FORM)
+            return await handler(request, cookie, **path)
+
+        return self.anyone(guarded)
+
+    def refuse(self, request: Request, status: int, title: str, sentence: str) -> HTTPResponse:
+        """Say no, in the form that was asked for."""
+        if wants_json(request):
+            return json({"message": sentence}, status=status)
+        return html(self._pages.message(title, sentence), status=status)
+
+
+def wants_json(request: Request) -> bool:
+    """Tell whether a script asks, rather than a person's browser."""
+    return request.headers.get("accept", "").startswith("application/json")
+
+
+def field(request: Request, name: str) -> str:
+    """Return one field of a posted form, or an empty string."""
+    form = request.form
+    return str(form.get(name) or "") if form else ""

@@ -1,0 +1,29 @@
+// Sends the start and stop forms without leaving the page; a refusal is shown in the server's words.
+
+export function sendLoadForms(panel) {
+  const notice = document.getElementById("load-notice");
+
+  panel.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { target: form, submitter } = event;
+    if (submitter) submitter.disabled = true; // the next event renders the button as it should be
+    const refusal = await send(form, submitter);
+    notice.textContent = refusal;
+    notice.hidden = !refusal;
+    if (refusal && submitter) submitter.disabled = false;
+  });
+}
+
+async function send(form, submitter) {
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      headers: { Accept: "application/json" },
+      body: new URLSearchParams(new FormData(form, submitter)),
+    });
+    if (answer.status === 401) location.reload();
+    return answer.ok ? "" : (await answer.json()).message;
+  } catch {
+    return "The console did not answer; try again.";
+  }
+}
