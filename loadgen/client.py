@@ -64,6 +64,7 @@ class _Wire(asyncio.Protocol):
         self._room = BODY_LIMIT
         self._framed = False
         self._complete = False
+        self._keep = False
         self._surplus = False
 
     @property
@@ -106,8 +107,7 @@ class _Wire(asyncio.Protocol):
         if self._room < 0:
             self._end("garbage", now, f"body of more than {BODY_LIMIT} bytes")
         elif self._complete:
-            keep = not self._surplus and self._parser.should_keep_alive()
-            self._end("", now, keep=keep)
+            self._end("", now, keep=self._keep and not self._surplus)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say what the loss means for the exchange under way, if there is one."""
@@ -150,7 +150,9 @@ class _Wire(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Note the end, unless it was an interim answer (1xx)."""
-        self._complete = self.status >= _FINAL or self.status == _SWITCHING
+        if not self._complete:
+            self._complete = self.status >= _FINAL or self.status == _SWITCHING
+            self._keep = self._parser.should_keep_alive()  # Asked later, it would speak of the next message.
 
 
 class Connection:
@@ -177,7 +179,8 @@ class Connection:
         self._done = done
         self._sent = self._connect = 0.0
         self._begun = self._clock()
-        self._timer = self._loop.call_later(self._timeout, self._expire)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout, self._look_at_clock)
         if self._wire is not None and self._wire.usable:
             self._sent = self._begun
             self._wire.write(payload)
@@ -197,6 +200,9 @@ class Connection:
 
     def close(self) -> None:
         """Drop the connection; an exchange under way fails as abandoned."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._drop()
         self.finish("abandoned", self._clock(), "the run was aborted")
 
@@ -206,8 +212,6 @@ class Connection:
         if done is None:
             return
         self._done = None
-        if self._timer is not None:
-            self._timer.cancel()
         if wire is None:
             answer = Answer(self._begun, self._sent, 0.0, now, self._connect, failure=failure, detail=detail)
         elif failure:
@@ -237,8 +241,19 @@ class Connection:
         self._wire = wire
         wire.write(payload)
 
-    def _expire(self) -> None:
+    def _look_at_clock(self) -> None:
+        """Fail an exchange whose time is over. One timer serves many exchanges: setting one for each costs more than sending."""
+        self._timer = None
+        if self._done is None:
+            return
         now = self._clock()
+        left = self._begun + self._timeout - now
+        if left > 0.0:
+            self._timer = self._loop.call_later(left, self._look_at_clock)
+        else:
+            self._expire(now)
+
+    def _expire(self, now: float) -> None:
         wire = self._wire
         self._drop()
         self._wire = wire  # The stamps of what had come are still wanted.

@@ -25,6 +25,4 @@ def clock_time(seconds: float) -> str:
 
 
 def _three_digits(value: float) -> str:
-    if value >= 99.95:  # noqa: PLR2004 - from here on three digits need no decimals
-        return f"{value:.0f}"
-    return f"{value:.3g}" if value < 9.995 else f"{value:.1f}"  # noqa: PLR2004 - the same for one decimal
+    return f"{value:.3g}" if value < 99.95 else f"{value:.0f}"  # noqa: PLR2004 - from here on .3g turns to exponents

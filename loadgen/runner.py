@@ -117,8 +117,7 @@ class Runner:
         except asyncio.CancelledError:
             if not self._interrupts:
                 raise
-            return False
-        return True
+        return not self._interrupts
 
     async def _measure(self, users: list[tuple[VirtualUser, Connection]]) -> float:
         """Run the measured part; return the CPU seconds that it took us."""

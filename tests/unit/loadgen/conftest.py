@@ -8,7 +8,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
@@ -73,8 +73,11 @@ class JourneyService:
         self.tokens_checked: Counter[str] = Counter()
         self.connections = 0
         self.refuse_first = 0
+        self.forget_sessions_after = 0
         self.stall_at = -1
         self.stall = 0.0
+        self.busy = asyncio.Event()
+        """Set when twenty checks or looks at oneself have come."""
         self._seen = 0
         self._open = asyncio.Event()
         self._open.set()
@@ -92,6 +95,8 @@ class JourneyService:
     async def _maybe_stall(self, path: str) -> None:
         if path in {"/auth/check", "/auth/me"}:
             self._seen += 1
+            if self._seen == 20:
+                self.busy.set()
             if self._seen == self.stall_at:
                 self._open.clear()
                 asyncio.get_running_loop().call_later(self.stall, self._open.set)
@@ -111,6 +116,9 @@ class JourneyService:
                 return 401, b""
             token = secrets.token_hex(8)
             self.sessions[token] = body["email"]
+            self.forget_sessions_after -= 1
+            if self.forget_sessions_after == 0:
+                self.sessions.clear()
             return 200, json.dumps({"token": token, "user": {}}).encode()
         return self._decide_with_session(method, path, headers.get("authorization", "").removeprefix("Bearer "))
 
@@ -132,3 +140,9 @@ class JourneyService:
 async def service() -> JourneyService:
     """Return a fresh service, not yet served."""
     return JourneyService()
+
+
+@pytest.fixture(name="serving")
+def _serving() -> Callable[[Handler], AbstractAsyncContextManager[Target]]:
+    """Return what serves a handler on a free port."""
+    return serving

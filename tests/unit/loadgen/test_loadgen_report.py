@@ -1,0 +1,177 @@
+"""What a person reads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from loadgen.durations import clock_time, duration
+from loadgen.plan import load_scenario
+from loadgen.progress import LiveProgress, PlainProgress, progress_line, progress_on
+from loadgen.report import print_report
+from loadgen.results import EndpointResult, EndpointStatus, Result, RunStatus
+from observability.model import Distribution
+
+STATUS = RunStatus(
+    run="r",
+    scenario="smoke",
+    state="done",
+    started=0.0,
+    updated=0.0,
+    pid=1,
+    target="http://a:1",
+    seconds=30,
+    users=20,
+    prepared=20,
+    elapsed=30.0,
+    planned=1200,
+    sent=1200,
+    completed=1200,
+    errors=3,
+    shed=2,
+    rate=40.0,
+    p50=0.004,
+    p95=0.0421,
+    p99=1.25,
+    lag_p99=0.0003,
+    verdict="FAIL",
+    validity="VALID",
+    message="login: p95 312 ms, target 200 ms",
+    endpoints=(
+        EndpointStatus(
+            name="login",
+            method="POST",
+            route="/auth/login",
+            count=1200,
+            errors=3,
+            shed=2,
+            p50=0.004,
+            p95=0.312,
+            p99=1.25,
+            target=0.2,
+            verdict="FAIL",
+        ),
+        EndpointStatus(name="me", method="GET", route="/auth/me"),
+    ),
+)
+RESULT = Result(
+    version=1,
+    status=STATUS,
+    scenario=load_scenario("smoke"),
+    fewest_samples=59,
+    lag_allowed=0.005,
+    lag=Distribution(),
+    cpu=0.06,
+    endpoints=(
+        EndpointResult(
+            name="login",
+            statuses={"200": 1197, "503": 2},
+            failures={"server error": 2, "timeout": 1},
+            response=Distribution(),
+            service=Distribution(),
+            connect=Distribution(),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.0, "0 us"),
+        (0.000743, "743 us"),
+        (0.0009996, "1 ms"),
+        (0.0124, "12.4 ms"),
+        (0.00996, "9.96 ms"),
+        (0.1, "100 ms"),
+        (0.0996, "99.6 ms"),
+        (0.09996, "100 ms"),
+        (0.9996, "1 s"),
+        (1.2, "1.2 s"),
+        (20.04, "20 s"),
+    ],
+)
+def test_durations_are_readable(seconds: float | None, text: str) -> None:
+    """Three digits at most and the unit that fits."""
+    assert duration(seconds) == text
+
+
+def test_times_of_a_run_are_minutes_and_seconds() -> None:
+    """Hours come in when there are any."""
+    assert (clock_time(0), clock_time(245.4), clock_time(3845)) == ("0:00", "4:05", "1:04:05")
+
+
+def _report(*, terminal: bool) -> str:
+    out = io.StringIO()
+    print_report(RESULT, Path("data/runs/r"), Console(file=out, force_terminal=terminal, width=140))
+    return out.getvalue()
+
+
+def test_the_plain_report_is_aligned_lines_without_colour() -> None:
+    """A row each for heading and endpoints, then load, errors, lag, judgement and place."""
+    text = _report(terminal=False)
+    lines = text.splitlines()
+    assert "\x1b" not in text
+    assert " ".join(lines[0].split()) == "endpoint request count errors p50 p95 p99 target p95 verdict"
+    assert lines[1].split("  ")[-1] == "FAIL"
+    assert "1,200       3  4 ms  312 ms  1.25 s    < 200 ms  FAIL" in lines[1]
+    assert lines[2].endswith("-")
+    assert lines[3] == "1,200 of 1,200 requests in 0:30, 40.0/s; overall p50 4 ms, p95 42.1 ms, p99 1.25 s"
+    assert lines[4] == "3 errors, 2 of them shed (503 or 429): login: 2 server error, login: 1 timeout"
+    assert lines[5] == "generator lag p99 300 us (allowed 5 ms), 50 us of CPU a request"
+    assert lines[6] == "Run: FAIL, VALID - login: p95 312 ms, target 200 ms"
+    assert lines[7] == "Written to data/runs/r"
+
+
+def test_at_a_terminal_the_report_is_a_table_with_the_same_figures() -> None:
+    """Verdicts carry colour, and every figure of the plain report is there."""
+    text = _report(terminal=True)
+    assert "\x1b[" in text
+    for figure in ("1,200", "312 ms", "1.25 s", "< 200 ms", "FAIL", "VALID", "data/runs/r"):
+        assert figure in text
+
+
+def test_an_interrupted_run_says_so() -> None:
+    """There is no verdict to be read into it."""
+    out = io.StringIO()
+    status = msgspec.structs.replace(STATUS, state="interrupted", verdict=None)
+    print_report(msgspec.structs.replace(RESULT, status=status), Path("r"), Console(file=out, width=140))
+    assert "Run: INTERRUPTED" in out.getvalue()
+
+
+def test_progress_tells_what_a_person_asks() -> None:
+    """How far, how fast, how well, and how long still."""
+    line = progress_line(msgspec.structs.replace(STATUS, state="running", elapsed=12.0, completed=480))
+    assert line == (
+        "running 0:12 of 0:30  480 of 1,200 requests  40.0/s  3 errors  p50 4 ms  p95 42.1 ms  p99 1.25 s  "
+        "lag p99 300 us  0:18 left"
+    )
+    assert progress_line(msgspec.structs.replace(STATUS, state="preparing", prepared=7)) == "preparing users: 7 of 20"
+
+
+def test_plain_progress_is_a_line_every_five_seconds_and_at_each_change() -> None:
+    """Twelve seconds of a run with one change of state are four lines."""
+    out = io.StringIO()
+    progress = PlainProgress(Console(file=out))
+    with progress:
+        for second in range(12):
+            state = "preparing" if second == 0 else "running"
+            progress.show(msgspec.structs.replace(STATUS, state=state, updated=100.0 + second))
+    assert len(out.getvalue().splitlines()) == 4
+
+
+def test_a_terminal_gets_a_live_line() -> None:
+    """It is drawn over and taken away, and something that is no terminal gets plain lines."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=140)
+    progress = progress_on(console)
+    assert isinstance(progress, LiveProgress)
+    assert isinstance(progress_on(Console(file=out, force_terminal=False)), PlainProgress)
+    with progress:
+        progress.show(msgspec.structs.replace(STATUS, state="running"))
+    assert "1,200 requests" in out.getvalue()

@@ -1,0 +1,114 @@
+"""The judgement, as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadgen.client import Answer
+from loadgen.journeys import STEPS
+from loadgen.results import EndpointStatus, RunStatus
+from loadgen.status import judged
+from loadgen.tally import StepTally
+from loadgen.verdicts import Verdict, judge_run, judge_step, judge_validity, lag_allowed
+
+
+@pytest.mark.parametrize(
+    ("count", "p95", "target", "verdict"),
+    [
+        (100, 0.05, 0.1, "PASS"),
+        (100, 0.1, 0.1, "FAIL"),
+        (59, 0.05, 0.1, "PASS"),
+        (58, 0.05, 0.1, "TOO FEW"),
+        (58, 5.0, 0.1, "TOO FEW"),
+        (0, None, 0.1, "TOO FEW"),
+        (100, 0.05, None, None),
+    ],
+)
+def test_an_endpoint_is_judged(count: int, p95: float | None, target: float | None, verdict: Verdict | None) -> None:
+    """Below its target is a pass, at it is a fail, and fewer than 59 samples are not guessed from."""
+    assert judge_step(count=count, p95=p95, target=target, fewest=59) == verdict
+
+
+@pytest.mark.parametrize(
+    ("steps", "completed", "errors", "verdict"),
+    [
+        (["PASS", "PASS"], 100, 0, "PASS"),
+        (["PASS", None], 100, 1, "PASS"),
+        (["PASS", "PASS"], 100, 2, "FAIL"),
+        (["PASS", "FAIL"], 100, 0, "FAIL"),
+        (["PASS", "TOO FEW"], 100, 0, "TOO FEW"),
+        (["FAIL", "TOO FEW"], 100, 0, "FAIL"),
+        ([None], 100, 0, "PASS"),
+        ([None], 0, 0, "TOO FEW"),
+    ],
+)
+def test_a_run_is_judged(steps: list[Verdict | None], completed: int, errors: int, verdict: Verdict) -> None:
+    """One failed endpoint or more than 1 % of errors fails it; one that cannot be judged leaves it unjudged."""
+    assert judge_run(steps, completed=completed, errors=errors, allowed_error_rate=0.01) == verdict
+
+
+@pytest.mark.parametrize(
+    ("targets", "allowed"), [([], 0.005), ([0.1, 0.5], 0.005), ([0.2, 0.5], 0.01), ([0.01], 0.005)]
+)
+def test_the_tightest_target_says_how_late_the_generator_may_be(targets: list[float], allowed: float) -> None:
+    """Five percent of it, and five milliseconds at least."""
+    assert lag_allowed(targets) == pytest.approx(allowed)
+
+
+def test_a_generator_that_was_late_is_never_a_pass() -> None:
+    """Its run is INVALID with the reason; a FAIL stays in sight, a PASS does not."""
+    assert judge_validity(lag_p99=0.004, allowed=0.005) == "VALID"
+    assert judge_validity(lag_p99=None, allowed=0.005) == "VALID"
+    late = judged(_status(verdict="PASS", lag_p99=0.02), 0.01)
+    assert (late.verdict, late.validity) == (None, "INVALID")
+    assert late.message == "the generator itself was late: lag p99 20 ms, allowed 5 ms"
+    assert judged(_status(verdict="FAIL", lag_p99=0.02), 0.01).verdict == "FAIL"
+
+
+def test_a_verdict_names_its_reasons() -> None:
+    """Which endpoint missed its target, and by how much."""
+    status = judged(_status(verdict="FAIL", lag_p99=0.0001), 0.01)
+    assert status.message == "login: p95 312 ms, target 100 ms"
+
+
+@pytest.mark.parametrize(
+    ("status", "usable", "failures", "shed"),
+    [
+        (200, True, {}, 0),
+        (200, False, {"unusable answer": 1}, 0),
+        (401, False, {"unexpected status": 1}, 0),
+        (429, False, {"unexpected status": 1}, 1),
+        (500, False, {"server error": 1}, 0),
+        (503, False, {"server error": 1}, 1),
+    ],
+)
+def test_answers_are_counted_by_what_was_wrong(
+    status: int, *, usable: bool, failures: dict[str, int], shed: int
+) -> None:
+    """An unexpected answer is an error, entered with the timeout; what was shed is also counted apart."""
+    tally = StepTally(STEPS["login"], timeout=10.0)
+    tally.answered(1.0, Answer(begun=1.0, sent=1.5, first=2.0, last=2.0, status=status), usable=usable)
+    assert dict(tally.failures) == failures
+    assert (tally.count, tally.errors, tally.shed) == (1, 0 if usable else 1, shed)
+    assert tally.response.quantile(1) == pytest.approx(1.0 if usable else 10.0, rel=0.03)
+    assert tally.service.quantile(1) == pytest.approx(0.5, rel=0.03)
+
+
+def _status(*, verdict: Verdict, lag_p99: float) -> RunStatus:
+    endpoint = EndpointStatus(
+        name="login", method="POST", route="/auth/login", count=100, p95=0.312, target=0.1, verdict=verdict
+    )
+    return RunStatus(
+        run="r",
+        scenario="mine",
+        state="done",
+        started=0,
+        updated=0,
+        pid=1,
+        target="http://a:1",
+        seconds=1,
+        users=1,
+        completed=100,
+        lag_p99=lag_p99,
+        endpoints=(endpoint,),
+    )
