@@ -145,13 +145,13 @@ def _is_for_a_person(error: Exception) -> bool:
 
 
 def _load_defaults() -> Defaults:
-    """Return what a load run aims at: the instance running on our data folder, else the address in the settings."""
+    """Return what a load run aims at: the port that was named, else the instance running on our data folder."""
     from app.launcher import running_instance  # noqa: PLC0415 - quick --help
     from app.launcher.listener import base_url  # noqa: PLC0415 - the same
     from loadgen.cli import Defaults  # noqa: PLC0415 - the same
 
     settings = Settings.from_environment(os.environ)
-    instance = running_instance(settings.data_dir)
+    instance = None if "GATEWATCH_PORT" in os.environ else running_instance(settings.data_dir)
     target = instance.url if instance is not None else base_url(settings.host, settings.port)
     return Defaults(target=target, slo=settings.slo, data_dir=settings.data_dir)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
+LAST_ANSWER = 1.0
+
 
 class Worker:
     """A worker process. `ready` is set when it has said that it serves."""
@@ -32,6 +34,7 @@ class Worker:
         self._process = process
         self._channel = channel
         self._answer = answer
+        self._writer: asyncio.StreamWriter | None = None
         self._conversation = asyncio.create_task(self._converse())
 
     @property
@@ -42,9 +45,16 @@ class Worker:
     async def wait(self) -> int:
         """Wait until the process has ended; return its exit code, negative for a signal."""
         code = await self._process.wait()
+        # Its end of the channel is gone with it, so that the conversation ends by itself, unless it is just being answered.
+        await asyncio.wait({self._conversation}, timeout=LAST_ANSWER)
         self._conversation.cancel()
         await asyncio.gather(self._conversation, return_exceptions=True)
-        self._channel.close()
+        if self._writer is None:
+            self._channel.close()
+            return code
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
         return code
 
     def signal(self, number: signal.Signals) -> None:
@@ -66,21 +76,16 @@ class Worker:
 
     async def _converse(self) -> None:
         """Read what the worker asks and answer it; a line that is no JSON object ends the conversation."""
-        reader, writer = await asyncio.open_connection(sock=self._channel)
-        try:
+        reader, self._writer = await asyncio.open_connection(sock=self._channel)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             while line := await reader.readline():
                 message = json.loads(line)
                 if message.get("op") == "ready":
                     self.ready.set()
                 else:
-                    writer.write(json.dumps(await self._answer(message)).encode() + b"\n")
-                    await writer.drain()
-        except (OSError, ValueError, AttributeError):
-            pass  # the process is gone or talks nonsense; its end is noticed by `wait`
-        finally:
-            # Closing it would tell a living worker that the launcher is gone: keep it until the process has ended.
-            await self._process.wait()
-            writer.close()
+                    self._writer.write(json.dumps(await self._answer(message)).encode() + b"\n")
+                    await self._writer.drain()
+        # The channel stays open: closing it would tell a living worker that the launcher is gone.
 
 
 async def spawn(

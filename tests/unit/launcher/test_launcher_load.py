@@ -1,0 +1,86 @@
+"""Claims about load runs asked for by a worker, made with a small program in the place of the load generator."""
+
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.launcher.load import LoadRuns
+
+PROGRAM = """
+import signal, sys, time
+print(*sys.argv[1:], flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def _runs(folder: Path, *, allowed: bool = True) -> LoadRuns:
+    return LoadRuns((sys.executable, "-I", "-c", PROGRAM), folder, "http://127.0.0.1:1", {}, allowed=allowed)
+
+
+def _start(scenario: Any) -> dict[str, Any]:
+    return {"op": "load.start", "id": 1, "scenario": scenario}
+
+
+@pytest.fixture
+async def runs(tmp_path: Path) -> AsyncIterator[LoadRuns]:
+    """Load runs that are allowed."""
+    runs = _runs(tmp_path)
+    yield runs
+    await runs.stop(2)
+
+
+@pytest.mark.parametrize("scenario", ["../smoke", "/etc/passwd", "smoke.toml", "", "--help", 7, None])
+async def test_only_known_scenarios_start(runs: LoadRuns, scenario: Any, tmp_path: Path) -> None:
+    """Nothing but the name of a known scenario is ever run."""
+    answer = await runs.answer(_start(scenario))
+    assert answer["ok"] is False
+    assert answer["id"] == 1
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_one_run_at_a_time(runs: LoadRuns) -> None:
+    """A second run is refused with a sentence while one is going."""
+    first = await runs.answer(_start("smoke"))
+    assert first["ok"] is True
+    second = await runs.answer(_start("smoke"))
+    assert second == {
+        "id": 1,
+        "ok": False,
+        "error": f"The load run {first['run']} is still going; stop it or wait for its end.",
+    }
+
+
+async def test_stop_interrupts_the_run(runs: LoadRuns, tmp_path: Path) -> None:
+    """Stopping a run lets it end by itself, with all it has to say in its folder."""
+    run = (await runs.answer(_start("smoke")))["run"]
+    log = tmp_path / "runs" / run / "log.txt"
+    _until_logged(log, f"load smoke --run-id={run} --target=http://127.0.0.1:1")
+    assert (await runs.answer({"op": "load.stop", "id": 2, "run": run}))["ok"] is True
+    await runs.ended(5)
+    assert "interrupted" in log.read_text()
+    assert (await runs.answer({"op": "load.stop", "id": 3, "run": run}))["error"] == "That load run is not running."
+
+
+async def test_refused_where_load_is_off(tmp_path: Path) -> None:
+    """Where load from the console is off, a worker that asks all the same is refused."""
+    answer = await _runs(tmp_path, allowed=False).answer(_start("smoke"))
+    assert "GATEWATCH_LOAD=on" in answer["error"]
+
+
+async def test_unknown_request_is_answered(runs: LoadRuns) -> None:
+    """A request that makes no sense is answered and ends nothing."""
+    assert (await runs.answer({"op": "rm", "id": 4}))["ok"] is False
+
+
+def _until_logged(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 10
+    while text not in (log.read_text() if log.exists() else ""):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
