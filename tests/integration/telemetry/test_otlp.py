@@ -1,0 +1,222 @@
+"""OTLP through a real receiver: rotel takes what we export and passes it to a sink that decodes it here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import logging
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import rotel  # type: ignore[import-untyped]  # it is a folder with a program
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from observability.model import Slo
+from observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
+_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+_PARENT = "00f067aa0ba902b7"
+
+
+@dataclass
+class Sink:
+    """Where the receiver sends what it decoded; requests by path."""
+
+    port: int
+    received: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def spans(self) -> list[tuple[dict[str, str], Span]]:
+        """Return every span with its resource's attributes."""
+        requests = [ExportTraceServiceRequest.FromString(raw) for path, raw in self.received if path == "/v1/traces"]
+        return [
+            (_plain(group.resource.attributes), span)
+            for request in requests
+            for group in request.resource_spans
+            for scope in group.scope_spans
+            for span in scope.spans
+        ]
+
+    def metrics(self) -> dict[str, Metric]:
+        """Return the newest state of every metric by name."""
+        requests = [ExportMetricsServiceRequest.FromString(raw) for path, raw in self.received if path == "/v1/metrics"]
+        groups = [scope for request in requests for group in request.resource_metrics for scope in group.scope_metrics]
+        return {metric.name: metric for scope in groups for metric in scope.metrics}
+
+
+def _plain(attributes: Any) -> dict[str, Any]:
+    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in attributes}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """Start an HTTP server that keeps what is posted to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            kept.received.append((self.path, body))
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    kept = Sink(server.server_address[1])
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield kept
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+async def receiver(sink: Sink, tmp_path: Path) -> AsyncIterator[str]:
+    """Start a rotel that forwards to the sink, and give its OTLP/HTTP address."""
+    port = _free_port()
+    command = [
+        str(Path(rotel.__file__).parent / "rotel-agent"),
+        "start",
+        *("--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{_free_port()}"),
+        *("--exporter", "otlp", "--otlp-exporter-protocol", "http"),
+        *("--otlp-exporter-endpoint", f"http://127.0.0.1:{sink.port}", "--otlp-exporter-compression", "none"),
+        *("--pid-file", str(tmp_path / "pid"), "--log-file", str(tmp_path / "log"), "--batch-timeout", "50ms"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220, S603 - our own receiver
+    try:
+        await _accepting(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def _accepting(port: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            await asyncio.sleep(0.02)
+
+
+def telemetry_to(address: str, **environment: str) -> Telemetry:
+    """Return telemetry that exports to an address."""
+    return Telemetry(
+        service="gatewatch",
+        version="0.1",
+        instance="here:8000",
+        slo=Slo(),
+        environment={"OTEL_EXPORTER_OTLP_ENDPOINT": address, **environment},
+    )
+
+
+async def test_a_receiver_gets_the_span_and_the_histogram(receiver: str, sink: Sink, serve: Any) -> None:
+    """The caller's trace id and parent, conventional names, and a histogram with the exact count arrive."""
+    telemetry = telemetry_to(receiver, OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test")
+    async with serve(telemetry.recorder, telemetry.protocol) as site:
+        await telemetry.start(None)
+        await site.exchange(site.get("/users/5", f"traceparent: 00-{_TRACE}-{_PARENT}-01"))
+        await site.exchange(site.get("/users/6", f"traceparent: 00-{_TRACE}-{_PARENT}-00"))
+        await site.exchange(site.get("/broken"))
+        await site.settled(3)
+        await telemetry.stop()
+    async with asyncio.timeout(10):
+        while len(sink.spans()) < 2 or "http.server.request.duration" not in sink.metrics():  # noqa: ASYNC110 - the sink lives in another thread
+            await asyncio.sleep(0.05)
+    _check_spans(sink, telemetry)
+    _check_metrics(sink, telemetry)
+
+
+def _check_spans(sink: Sink, telemetry: Telemetry) -> None:
+    spans = {span.name: (resource, span) for resource, span in sink.spans()}
+    # The caller that did not sample /users/6 was obeyed: two spans of three requests.
+    assert spans.keys() == {"GET /users/{user_id}", "GET /broken"}
+    resource, span = spans["GET /users/{user_id}"]
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (_TRACE, _PARENT)
+    assert span.kind == Span.SPAN_KIND_SERVER
+    attributes = _plain(span.attributes)
+    assert attributes["http.route"] == "/users/{user_id}"
+    assert attributes["http.response.status_code"] == 200
+    assert attributes["server.address"] == "127.0.0.1"
+    assert "url.path" not in attributes
+    assert resource["service.name"] == "gatewatch"
+    assert resource["service.instance.id"] == f"here:8000/{telemetry.recorder.worker}"
+    assert resource["deployment.environment.name"] == "test"
+    failed = spans["GET /broken"][1]
+    assert _plain(failed.attributes)["error.type"] == "500"
+    seconds = (failed.end_time_unix_nano - failed.start_time_unix_nano) / 1e9
+    recorded = next(c.duration.total for c in telemetry.recorder.requests.freeze() if c.route == "/broken")
+    assert seconds == pytest.approx(recorded, abs=1e-6)
+    assert abs(failed.end_time_unix_nano / 1e9 - time.time()) < 30
+
+
+def _check_metrics(sink: Sink, telemetry: Telemetry) -> None:
+    metrics = sink.metrics()
+    duration = metrics["http.server.request.duration"]
+    assert duration.unit == "s"
+    points = {_plain(p.attributes)["http.route"]: p for p in duration.exponential_histogram.data_points}
+    point = points["/users/{user_id}"]
+    assert (point.count, sum(point.positive.bucket_counts), point.scale) == (2, 2, 4)
+    recorded = next(c for c in telemetry.recorder.requests.freeze() if c.route == "/users/{user_id}")
+    assert point.sum == pytest.approx(recorded.duration.total)
+    assert {"http.server.active_requests", "process.cpu.time", "process.memory.usage"} <= metrics.keys()
+
+
+async def test_a_dead_receiver_costs_nothing_but_a_warning(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """With nobody listening requests are answered, stopping takes less than three seconds, and the log stays short."""
+    telemetry = telemetry_to(f"http://127.0.0.1:{_free_port()}", OTEL_METRIC_EXPORT_INTERVAL="50")
+    with caplog.at_level(logging.INFO):
+        async with serve(telemetry.recorder, telemetry.protocol) as site:
+            await telemetry.start(None)
+            for _ in range(20):
+                assert b"200 OK" in await site.exchange(site.get("/plain"))
+            await site.settled(20)
+            begun = time.monotonic()
+            await telemetry.stop()
+    assert time.monotonic() - begun < 3
+    about = [r for r in caplog.records if r.name.startswith(("opentelemetry", "observability", "urllib3"))]
+    assert len(about) <= 3, [r.getMessage() for r in about]
+
+
+async def test_the_sampler_of_the_environment_is_used(receiver: str, sink: Sink, serve: Any) -> None:
+    """OTEL_TRACES_SAMPLER=always_off: requests are counted and no span is made."""
+    telemetry = telemetry_to(receiver, OTEL_TRACES_SAMPLER="always_off")
+    async with serve(telemetry.recorder, telemetry.protocol) as site:
+        await telemetry.start(None)
+        await site.exchange(site.get("/plain"))
+        await site.settled(1)
+        await telemetry.stop()
+    async with asyncio.timeout(10):
+        while "http.server.request.duration" not in sink.metrics():  # noqa: ASYNC110 - the sink lives in another thread
+            await asyncio.sleep(0.05)
+    assert sink.spans() == []

@@ -1,0 +1,52 @@
+"""The ledger's bounds: a day of snapshots and a thousand workers take no more than five minutes and 256 of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from observability.model import SNAPSHOT_VERSION, Distribution, RouteCounts, Snapshot
+from observability.read.ledger import MOST_WORKERS, POINT_SECONDS, WHOLE_SECONDS, Ledger
+
+
+def snapshot(worker: str, taken: float) -> Snapshot:
+    """Return an empty snapshot."""
+    return Snapshot(SNAPSHOT_VERSION, "here", worker, 1, 0.0, taken)
+
+
+def test_a_long_life_is_bounded() -> None:
+    """Hours of snapshots leave a minute of whole ones and some minutes of points."""
+    ledger = Ledger()
+    for second in range(5000):
+        ledger.ingest(snapshot("w", float(second)))
+        ledger.forget(float(second))
+    track = ledger.tracks["w"]
+    assert len(track.whole) <= WHOLE_SECONDS + 1
+    assert POINT_SECONDS <= len(track.points) <= 2 * POINT_SECONDS
+    assert len(track.points) == len(track.seconds)
+
+
+def test_workers_are_bounded() -> None:
+    """Past the bound the worker longest silent is forgotten."""
+    ledger = Ledger()
+    for n in range(MOST_WORKERS + 100):
+        ledger.ingest(snapshot(f"w{n}", float(n)))
+    assert len(ledger.tracks) == MOST_WORKERS
+    assert "w0" not in ledger.tracks
+
+
+def test_a_worker_long_gone_is_forgotten() -> None:
+    """A worker that was silent for longer than columns reach is gone."""
+    ledger = Ledger()
+    ledger.ingest(snapshot("w", 0.0))
+    ledger.forget(POINT_SECONDS + 1.0)
+    assert ledger.tracks == {}
+
+
+def test_what_cannot_be_true_is_refused() -> None:
+    """Buckets outside the layout and negative counts are refused and counted."""
+    ledger = Ledger()
+    for wrong in (Distribution(offset=10_000, counts=(1,)), Distribution(offset=0, counts=(-1,))):
+        bad = msgspec.structs.replace(snapshot("w", 1.0), requests=(RouteCounts("GET", "/", 200, "", wrong),))
+        assert not ledger.ingest(bad)
+    assert ledger.refused == 2
+    assert ledger.newest is None
