@@ -18,7 +18,7 @@ from loadgen.journeys import STEPS, Journeys, VirtualUser
 from loadgen.pacer import Planned
 from loadgen.tally import Tally
 
-SPIN = 0.0015
+SPIN = 0.0005
 """Seconds before an intended time during which the loop is turned over instead of slept: uvloop's timers are whole ms."""
 
 LONGEST_SLEEP = 0.1

@@ -25,7 +25,7 @@ def progress_line(status: RunStatus) -> str:
         return f"preparing users: {status.prepared} of {status.users}"
     left = max(0.0, status.seconds - status.elapsed)
     parts = [
-        f"{status.state} {clock_time(status.elapsed)} of {clock_time(status.seconds)}",
+        f"{status.state} {clock_time(status.elapsed)}",
         f"{status.completed:,} of {status.planned:,} requests",
         f"{status.rate:.1f}/s",
         f"{status.errors:,} errors",

@@ -62,9 +62,9 @@ def _errors(result: Result) -> str:
 
 
 def _cpu(result: Result) -> str:
-    if not result.status.completed:
+    if not result.status.elapsed:
         return "no CPU figure"
-    return f"{duration(result.cpu / result.status.completed)} of CPU a request"
+    return f"{result.cpu / result.status.elapsed:.1%} of one core".replace("%", " %")
 
 
 def _row(endpoint: EndpointStatus) -> tuple[str, ...]:
