@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from loadgen.errors import LoadError
+from loadgen.errors import FolderError, LoadError
 from loadgen.plan import change_scenario, load_scenario, scenarios
 from loadgen.progress import progress_on
 from loadgen.report import print_report
@@ -93,9 +93,10 @@ def run_order(order: Order, folder: RunFolder) -> int:
     """
     with progress_on(Console(stderr=True)) as progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_run(order, folder, progress))
-    print_report(result, folder.path, Console())
-    folder.write_result(result)
-    folder.write_status(result.status)  # Last, so that whoever reads "done" finds the result.
+    fault = _write(result, folder)
+    print_report(result, None if fault else folder.path, Console())
+    if fault:
+        raise fault
     return exit_code(result)
 
 
@@ -107,6 +108,16 @@ def exit_code(result: Result) -> int:
     if status.validity != "VALID" or status.verdict not in {"PASS", "FAIL"}:
         return UNJUDGED
     return PASSED if status.verdict == "PASS" else FAILED
+
+
+def _write(result: Result, folder: RunFolder) -> FolderError | None:
+    """Write the result, then the status, so that whoever reads "done" finds the result; return what prevented it."""
+    try:
+        folder.write_result(result)
+        folder.write_status(result.status)
+    except FolderError as error:
+        return error
+    return None
 
 
 async def _run(order: Order, folder: RunFolder, progress: Progress) -> Result:

@@ -13,6 +13,9 @@ from loadgen.results import FINISHED, RUN_ID, STATUS_FILE, RunStatus
 SILENT_AFTER = 30.0
 """Seconds without a new status after which a run that has not ended is taken for dead; it writes one every second."""
 
+_MARGIN = 20
+"""Folders looked into beyond those asked for, as some may be foreign; a long history is not read through each time."""
+
 _decoder = msgspec.json.Decoder(RunStatus)
 
 
@@ -23,7 +26,7 @@ def read_runs(data_dir: Path, most: int = 10, *, now: float | None = None) -> tu
     has is shown as failed.
     """
     now = time.time() if now is None else now
-    found = (_read(folder) for folder in _folders(data_dir / "runs"))
+    found = [_read(folder) for folder in _folders(data_dir / "runs")[: _MARGIN + 2 * most]]
     newest = sorted(
         (status for status in found if status), key=lambda status: (status.started, status.run), reverse=True
     )
@@ -31,10 +34,13 @@ def read_runs(data_dir: Path, most: int = 10, *, now: float | None = None) -> tu
 
 
 def _folders(runs: Path) -> list[Path]:
+    """Return the folders that may be runs, the ones written to last first."""
     try:
-        return [folder for folder in runs.iterdir() if RUN_ID.fullmatch(folder.name)]
+        with os.scandir(runs) as entries:
+            written = [(entry.stat().st_mtime, entry.name) for entry in entries if RUN_ID.fullmatch(entry.name)]
     except OSError:
         return []
+    return [runs / name for _, name in sorted(written, reverse=True)]
 
 
 def _read(folder: Path) -> RunStatus | None:

@@ -17,8 +17,8 @@ _LEFT = 2  # The first columns and the last are words, the others figures.
 _STYLES = {"PASS": "green", "FAIL": "bold red", "TOO FEW": "yellow", "VALID": "green", "INVALID": "bold red"}
 
 
-def print_report(result: Result, folder: Path, console: Console) -> None:
-    """Print the whole report; ``folder`` is where it was written."""
+def print_report(result: Result, folder: Path | None, console: Console) -> None:
+    """Print the whole report; ``folder`` is where it was written, None if it could not be."""
     status = result.status
     rows = [_row(endpoint) for endpoint in status.endpoints]
     if console.is_terminal:
@@ -30,7 +30,7 @@ def print_report(result: Result, folder: Path, console: Console) -> None:
         console.print(_coloured(line), soft_wrap=True)
 
 
-def summary_lines(result: Result, folder: Path) -> list[str]:
+def summary_lines(result: Result, folder: Path | None) -> list[str]:
     """Return what stands below the table: the load, what failed and how, the judgement, and where everything is."""
     status = result.status
     load = (
@@ -47,7 +47,8 @@ def summary_lines(result: Result, folder: Path) -> list[str]:
     else:
         reason = f" - {status.message}" if status.message else ""
         lines.append(f"Run: {status.verdict or 'NO VERDICT'}, {status.validity or 'INVALID'}{reason}")
-    lines.append(f"Written to {folder}")
+    if folder is not None:
+        lines.append(f"Written to {folder}")
     return lines
 
 

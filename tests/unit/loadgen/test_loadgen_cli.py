@@ -159,6 +159,7 @@ async def test_a_result_that_cannot_be_written_is_still_reported(
         code, out, err = await _finish(process)
     assert code == 2
     assert "Run: PASS, VALID" in out
+    assert "Written to" not in out
     assert "Error: cannot write" in err
 
 
