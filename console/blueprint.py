@@ -40,6 +40,9 @@ EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _SEND_TIMEOUT = 10.0
 """Seconds that a viewer may leave a full connection unread before the stream is ended."""
 
+_STOP_TIMEOUT = 0.5
+"""Seconds that streams have to end by themselves when the server stops."""
+
 
 class Console:
     """The handlers of one mounted console."""
@@ -65,7 +68,7 @@ class Console:
         self._broadcast = broadcast
         self._base = base
         self._clock = clock
-        self._streams: set[asyncio.Task[object]] = set()
+        self._streams: dict[asyncio.Task[object], asyncio.Future[None]] = {}
 
     def mount(self, blueprint: Blueprint) -> None:
         """Give the blueprint its routes; every one of them goes through the guard."""
@@ -200,20 +203,27 @@ class Console:
 
     @contextlib.asynccontextmanager
     async def _stream(self) -> AsyncIterator[None]:
-        """Remember this task, so that a stop can end it even while it waits for a viewer who does not read."""
+        """Remember that this task streams, so that a stop can end it even while it waits for a viewer to read."""
         task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._streams.add(task)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._streams[task] = ended
         try:
             yield
         finally:
-            self._streams.discard(task)
+            del self._streams[task]
+            ended.cancel()
 
     async def _end_streams(self, _: Sanic[Any, Any]) -> None:
-        """End streams before the server waits for its connections; a stream would otherwise never let it go."""
+        """End streams before the server waits for its connections; a stream would otherwise never let it go.
+
+        Not the task is waited for but what it does now: it serves a connection, and lives on until that is closed.
+        """
         self._broadcast.stop()
-        if self._streams:
-            waited = await asyncio.wait(self._streams, timeout=0.5)
-            for task in waited[1]:
+        streams = dict(self._streams)
+        if streams:
+            await asyncio.wait(streams.values(), timeout=_STOP_TIMEOUT)
+        for task, ended in streams.items():
+            if not ended.done():
                 task.cancel()
 
 

@@ -1,0 +1,212 @@
+"""A real server with the console mounted, over a feed and a load control that a test can turn."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+import msgspec
+import pytest
+from sanic import Sanic
+
+from console import Access, LoadRefused, LoadRun, ScenarioCard, create_console
+from observability.read.view import (
+    CacheView,
+    HashView,
+    Latency,
+    PoolView,
+    RedisView,
+    RouteView,
+    Series,
+    View,
+    WorkerView,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+TOKEN = "a-console-token-of-26-chars"
+NOW = 1_795_378_651.0
+
+LOGIN = RouteView("POST", "/auth/login", 13.5, 8, 0.01, Latency(812, 0.0402, 0.1261, 0.239), 0.2, "met")
+REGISTER = RouteView("POST", "/auth/register", 0.63, 0, 0.0, Latency(38, 0.045, 0.141, 0.262), 0.5, "too few")
+
+BUSY = View(
+    at=NOW,
+    scope="fleet",
+    reason="",
+    age=0.4,
+    window=60,
+    rate=14.17,
+    errors=8,
+    error_rate=8 / 850,
+    latency=Latency(850, 0.00213, 0.0612, 0.1514),
+    routes=(LOGIN, REGISTER),
+    caches=(CacheView("session", 9100, 230, 12, 2, 0, 0.974),),
+    hit_rate=0.9743,
+    redis=RedisView(2.0, 14.0, 48 << 20, 256 << 20, "volatile-lru"),
+    pool=PoolView(20, 14, 4, 0, 11, 0.21, 0.00043, 0),
+    hashing=HashView(2, 1, 32, 0, 0.012, 0.031),
+    workers=(WorkerView("host:8000", "w1", 4121, NOW - 4000, 0.4, 71 << 20, 0.34, 0.0021, 412_331, 3),),
+)
+NOTHING = View(
+    at=NOW,
+    scope="worker",
+    reason="telemetry is off",
+    age=None,
+    window=60,
+    rate=0.0,
+    errors=0,
+    error_rate=None,
+    latency=Latency(),
+    routes=(),
+    caches=(),
+    hit_rate=None,
+    redis=None,
+    pool=None,
+    hashing=None,
+    workers=(),
+)
+CARDS = (ScenarioCard("smoke", "20 users, 600 req/min, 30 s", 30), ScenarioCard("baseline", "5 min of the guide", 300))
+RUN = LoadRun("20261122T201500-smoke-3f9a", "smoke", "running", NOW, 30, 12, 300, 121, 120, 1, 10.1, 0.004, 0.07, 0.16)
+
+
+@dataclass
+class TurnedFeed:
+    """A feed that shows what a test put into it and counts how often it was looked at."""
+
+    shown: View = BUSY
+    seconds: list[int] = field(default_factory=lambda: [int(NOW) - 2, int(NOW) - 1])
+    looks: int = 0
+    broken: bool = False
+
+    async def view(self) -> View:
+        """Return what was put in, or fail."""
+        self.looks += 1
+        if self.broken:
+            raise RuntimeError("the feed is broken")
+        return self.shown
+
+    async def series(self, since: float = 0.0, seconds: int = 300) -> Series:
+        """Return a point for each second that was put in."""
+        at = tuple(second for second in self.seconds if second > since)[-seconds:]
+        columns = {name: (0.123456,) * len(at) for name in Series.__struct_fields__ if name != "at"}
+        return Series(at=at, **columns)
+
+
+@dataclass
+class TurnedLoad:
+    """A load control that remembers what it was asked."""
+
+    refused: str | None = None
+    going: list[LoadRun] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def refusal(self) -> str | None:
+        """Return what a test says."""
+        return self.refused
+
+    def scenarios(self) -> Sequence[ScenarioCard]:
+        """Return two scenarios."""
+        return CARDS
+
+    async def start(self, scenario: str) -> str:
+        """Start, unless something is going on or the scenario is unknown."""
+        self.asked.append(("start", scenario))
+        if self.refused or self.going:
+            raise LoadRefused(self.refused or "A run is going on already; stop it first.")
+        if scenario not in {card.name for card in CARDS}:
+            raise LoadRefused(f"There is no scenario {scenario!r}.")
+        self.going.append(msgspec.structs.replace(RUN, scenario=scenario))
+        return RUN.run
+
+    async def stop(self, run: str) -> None:
+        """Stop the run that is going on."""
+        self.asked.append(("stop", run))
+        if [going.run for going in self.going] != [run]:
+            raise LoadRefused("That run is over.")
+        self.going.clear()
+
+    async def runs(self, most: int = 10) -> Sequence[LoadRun]:
+        """Return what is going on."""
+        return tuple(self.going[:most])
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server: where it is, what it shows, and how to ask it and stop it."""
+
+    url: str
+    feed: TurnedFeed
+    load: TurnedLoad
+    app: Sanic[Any, Any]
+    client: httpx.AsyncClient
+    stop: Callable[[], Awaitable[None]]
+
+    async def visit(self) -> Served:
+        """Log the client in."""
+        answer = await self.client.get("/console/login", params={"token": TOKEN})
+        assert answer.status_code == 303, answer.text
+        return self
+
+    async def page(self) -> str:
+        """Return the overview."""
+        answer = await self.client.get("/console")
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+
+_numbers = itertools.count()
+
+
+@asynccontextmanager
+async def serving(feed: TurnedFeed, load: TurnedLoad) -> AsyncIterator[Served]:
+    """Serve a console on a free port of this loop until the block or a test ends it."""
+    app: Sanic[Any, Any] = Sanic(f"console-test-{next(_numbers)}", configure_logging=False)
+    hosts = frozenset({"127.0.0.1", "localhost", "::1"})
+    app.blueprint(create_console(feed=feed, load=load, access=Access(TOKEN, hosts), service="Test <service>"))
+    server = await app.create_server(host="127.0.0.1", port=0, return_asyncio_server=True, access_log=False)
+    handle = cast("Any", server)  # its methods have no types
+    await handle.startup()
+    await handle.before_start()
+    await handle.start_serving()
+    await handle.after_start()
+    url = f"http://127.0.0.1:{handle.server.sockets[0].getsockname()[1]}"
+    stopped: list[bool] = []
+
+    async def stop() -> None:
+        if not stopped:
+            stopped.append(True)
+            await handle.before_stop()
+            await handle.close()
+            for connection in tuple(handle.connections):
+                connection.abort()
+            await handle.after_stop()
+
+    async with AsyncExitStack() as stack:
+        stack.callback(Sanic.unregister_app, app)
+        stack.push_async_callback(stop)
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=5, trust_env=False))
+        yield Served(url=url, feed=feed, load=load, app=app, client=client, stop=stop)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    """Give a server that nobody is logged in to."""
+    async with serving(TurnedFeed(), TurnedLoad()) as running:
+        yield running
+
+
+@pytest.fixture
+def nothing() -> View:
+    """Give the view of a fleet about which nothing is known."""
+    return NOTHING
+
+
+@pytest.fixture
+async def visited(served: Served) -> Served:
+    """Give a server with a client that is logged in."""
+    return await served.visit()

@@ -1,0 +1,107 @@
+"""Tokens, cookies and forms, as the gate judges them."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.access import LIFETIME, Gate
+from console.ports import Access
+
+TOKEN = "a-console-token-of-26-chars"
+HOSTS = frozenset({"localhost"})
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        """Start at some moment."""
+        self.now = 1_795_378_651.0
+
+    def __call__(self) -> float:
+        """Return Unix seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def gate(clock: Clock) -> Gate:
+    """Give a gate on that clock."""
+    return Gate(Access(TOKEN, HOSTS), clock=clock)
+
+
+def test_only_the_token_opens(gate: Gate) -> None:
+    """The token opens; its prefix, an extension, nothing and other characters do not."""
+    assert gate.opens(TOKEN)
+    assert not any(gate.opens(wrong) for wrong in ("", TOKEN[:-1], TOKEN + "x", "ü" * 22, "\ud800"))
+
+
+def test_a_weak_token_is_refused() -> None:
+    """A token below 128 bits cannot be used at all."""
+    with pytest.raises(ValueError, match="128 bits"):
+        Gate(Access("short", HOSTS))
+
+
+def test_a_cookie_ends_when_it_says(gate: Gate, clock: Clock) -> None:
+    """A cookie is good until its last second and not after."""
+    cookie = gate.issue()
+    assert gate.expiry(cookie) == int(clock.now) + LIFETIME
+    clock.now += LIFETIME
+    assert gate.expiry(cookie) is None
+
+
+def test_no_part_of_a_cookie_can_be_changed(gate: Gate) -> None:
+    """A cookie with any one character changed, cut or added is no cookie."""
+    cookie = gate.issue()
+    for at, was in enumerate(cookie):
+        changed = cookie[:at] + ("1" if was != "1" else "2") + cookie[at + 1 :]
+        assert gate.expiry(changed) is None, at
+    assert gate.expiry(cookie[:-1]) is None
+    assert gate.expiry(cookie + "0") is None
+    assert gate.expiry("") is None
+
+
+def test_a_later_expiry_cannot_be_written_into_a_cookie(gate: Gate) -> None:
+    """Moving the expiry breaks the signature."""
+    version, expires, rest = gate.issue().split(".", 2)
+    assert gate.expiry(f"{version}.{int(expires) + 1}.{rest}") is None
+
+
+def test_another_token_ends_every_visit(gate: Gate, clock: Clock) -> None:
+    """A cookie signed under one token is not accepted under another."""
+    other = Gate(Access(TOKEN[::-1], HOSTS), clock=clock)
+    assert other.expiry(gate.issue()) is None
+    assert other.cookie_name != gate.cookie_name
+
+
+def test_any_worker_accepts_a_cookie(gate: Gate, clock: Clock) -> None:
+    """Two processes with the same token accept each other's cookies."""
+    other = Gate(Access(TOKEN, HOSTS), clock=clock)
+    assert other.expiry(gate.issue()) is not None
+
+
+def test_cookies_differ(gate: Gate) -> None:
+    """Two visits of the same second have different cookies and forms."""
+    first, second = gate.issue(), gate.issue()
+    assert first != second
+    assert gate.form_token(first) != gate.form_token(second)
+
+
+def test_a_form_belongs_to_its_visit(gate: Gate) -> None:
+    """A form token of another visit, a changed one and none are refused."""
+    first, second = gate.issue(), gate.issue()
+    assert gate.form_is_ours(first, gate.form_token(first))
+    assert not gate.form_is_ours(first, gate.form_token(second))
+    assert not gate.form_is_ours(first, "")
+    assert not gate.form_is_ours(first, "ü")
+
+
+def test_the_cookie_does_not_carry_the_token(gate: Gate) -> None:
+    """Neither cookie nor its name nor a form says the token."""
+    cookie = gate.issue()
+    assert TOKEN not in cookie + gate.cookie_name + gate.form_token(cookie)

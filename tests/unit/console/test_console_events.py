@@ -1,0 +1,148 @@
+"""The event stream, over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from console import events
+from console.events import Broadcast
+from console.pages import Pages
+from console.static_files import StaticFiles
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from unit.console.conftest import Served
+
+
+@asynccontextmanager
+async def watching(served: Served, **ask: Any) -> AsyncIterator[AsyncIterator[tuple[int, dict[str, Any]]]]:
+    """Open a stream and read its events as (id, data)."""
+    async with served.client.stream("GET", "/console/events", **ask) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield _read(answer.aiter_lines())
+
+
+async def _read(lines: AsyncIterator[str]) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    async for line in lines:
+        if line.startswith("id: "):
+            number = int(line[4:])
+        elif line.startswith("data: "):
+            yield number, json.loads(line[6:])
+
+
+async def test_the_stream_says_what_the_page_says(visited: Served) -> None:
+    """The parts of the first event are those that the page was made of."""
+    page = await visited.page()
+    async with watching(visited) as stream:
+        number, data = await anext(stream)
+    assert {"status", "verdict", "tiles", "routes", "caches", "workers", "actions", "load"} == set(data["parts"])
+    for part in data["parts"].values():
+        assert part in page
+    assert number == visited.feed.seconds[-1]
+    assert data["points"]["at"] == visited.feed.seconds
+    assert data["points"]["p95"] == [0.1235, 0.1235]
+
+
+async def test_only_what_changed_is_sent_again(visited: Served) -> None:
+    """After the first event, one second later, come the parts that changed and the points since."""
+    async with watching(visited) as stream:
+        await anext(stream)
+        visited.feed.shown = msgspec.structs.replace(visited.feed.shown, rate=321.0)
+        visited.feed.seconds.append(visited.feed.seconds[-1] + 1)
+        number, data = await anext(stream)
+    assert list(data["parts"]) == ["tiles"]
+    assert "321" in data["parts"]["tiles"]
+    assert data["points"]["at"] == [number] == visited.feed.seconds[-1:]
+
+
+@pytest.mark.parametrize("how", ["header", "query"])
+async def test_a_stream_resumes(visited: Served, how: str) -> None:
+    """A viewer that has seconds is sent only later ones, with every part."""
+    have = visited.feed.seconds[0]
+    ask: dict[str, Any] = {"headers": {"last-event-id": str(have)}} if how == "header" else {"params": {"since": have}}
+    async with watching(visited, **ask) as stream:
+        _, data = await anext(stream)
+    assert data["points"]["at"] == visited.feed.seconds[1:]
+    assert len(data["parts"]) == 8
+
+
+async def test_nonsense_to_resume_from_is_the_beginning(visited: Served) -> None:
+    """An id that is no second is answered with everything."""
+    async with watching(visited, headers={"last-event-id": "9" * 40}) as stream:
+        _, data = await anext(stream)
+    assert data["points"]["at"] == visited.feed.seconds
+
+
+async def test_one_look_serves_all_viewers_and_none_needs_none(visited: Served) -> None:
+    """Three viewers cost one look a tick; when the last has gone nobody looks."""
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(watching(visited)) for _ in range(3)]
+        for stream in streams:
+            await anext(stream)
+        looks = visited.feed.looks
+        for stream in streams:
+            await anext(stream)
+        assert visited.feed.looks - looks <= 2
+    await asyncio.sleep(0.05)
+    looks = visited.feed.looks
+    await asyncio.sleep(1.1)
+    assert visited.feed.looks == looks
+
+
+async def test_stopping_the_server_ends_streams_at_once(visited: Served) -> None:
+    """An open stream ends by itself when the server stops, and does not hold it up."""
+    async with watching(visited) as stream:
+        await anext(stream)
+        started = asyncio.get_running_loop().time()
+        await visited.stop()
+        rest = [event async for event in stream]
+    assert asyncio.get_running_loop().time() - started < 2
+    assert rest == []
+
+
+async def test_streams_are_bounded(visited: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the bound a viewer is told 503 and when to come again; a place that is left is given away."""
+    monkeypatch.setattr(events, "MOST_VIEWERS", 1)
+    async with watching(visited) as stream:
+        await anext(stream)
+        refused = await visited.client.get("/console/events")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+    await asyncio.sleep(0.05)
+    async with watching(visited) as stream:
+        await anext(stream)
+
+
+async def test_a_broken_feed_costs_ticks_and_no_stream(visited: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """While the feed fails a viewer gets heartbeats; when it recovers, everything."""
+    pages = Pages(feed=visited.feed, load=visited.load, static=StaticFiles(), service="Test", base="/console")
+    broadcast = Broadcast(visited.feed, pages)
+    visited.feed.broken = True
+    with caplog.at_level(logging.CRITICAL, logger="console.events"):
+        async with broadcast.viewer() as stream:
+            assert (await anext(stream)).startswith(b":")
+            visited.feed.broken = False
+            recovered = await anext(stream)
+    assert b'"tiles":' in recovered
+    assert b"id: %d" % visited.feed.seconds[-1] in recovered
+    assert (broadcast.viewers, broadcast.ticking) == (0, False)
+
+
+async def test_a_new_viewer_is_never_greeted_with_old_figures(visited: Served) -> None:
+    """When everybody had gone, the next viewer's first event is a fresh look."""
+    async with watching(visited) as stream:
+        await anext(stream)
+    await asyncio.sleep(0.05)
+    visited.feed.shown = msgspec.structs.replace(visited.feed.shown, rate=321.0)
+    async with watching(visited) as stream:
+        _, data = await anext(stream)
+    assert "321" in data["parts"]["tiles"]

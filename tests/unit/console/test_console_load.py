@@ -1,0 +1,85 @@
+"""Starting, watching and stopping a load run from the console."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import httpx
+    from unit.console.conftest import Served
+
+from console.ports import LoadEndpoint
+
+
+async def post(served: Served, path: str, *, script: bool = False, **fields: str) -> httpx.Response:
+    """Send one of the page's forms, as a browser or as its script would."""
+    found = re.search(r'name="form_token" value="([0-9a-f]{64})"', await served.page())
+    assert found is not None
+    headers = {"accept": "application/json"} if script else {}
+    return await served.client.post(path, data={"form_token": found[1]} | fields, headers=headers)
+
+
+async def test_a_run_is_started_shown_and_stopped_without_a_script(visited: Served) -> None:
+    """The forms alone start a run, show its progress and stop it."""
+    answer = await post(visited, "/console/load/start", scenario="baseline")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+    page = await visited.page()
+    run = visited.load.going[0].run
+    assert f'name="run" value="{run}"' in page
+    assert '<progress max="30"' in page
+    assert "12 s of 30 s" in page
+    answer = await post(visited, "/console/load/stop", run=run)
+    assert answer.status_code == 303
+    assert visited.load.asked == [("start", "baseline"), ("stop", run)]
+    assert "<progress" not in await visited.page()
+
+
+async def test_a_script_is_told_the_run(visited: Served) -> None:
+    """A script that starts a run is answered with its id."""
+    answer = await post(visited, "/console/load/start", script=True, scenario="smoke")
+    assert answer.json() == {"run": visited.load.going[0].run}
+
+
+async def test_a_refused_start_says_why(visited: Served) -> None:
+    """A refusal is a sentence: on the page for a person, in JSON for the script."""
+    await post(visited, "/console/load/start", scenario="smoke")
+    answer = await post(visited, "/console/load/start", scenario="smoke")
+    assert answer.status_code == 409
+    assert "A run is going on already; stop it first." in answer.text
+    answer = await post(visited, "/console/load/start", script=True, scenario="smoke")
+    assert answer.json() == {"message": "A run is going on already; stop it first."}
+
+
+async def test_a_refused_stop_says_why(visited: Served) -> None:
+    """Stopping what is over is refused in words."""
+    answer = await post(visited, "/console/load/stop", script=True, run="none")
+    assert (answer.status_code, answer.json()) == (409, {"message": "That run is over."})
+
+
+async def test_where_load_is_off_the_page_says_so(visited: Served) -> None:
+    """Without leave to run load there is a reason and no button."""
+    visited.load.refused = "Load runs are off here: set GATEWATCH_LOAD=on."
+    page = await visited.page()
+    assert visited.load.refused in page
+    assert 'form="load-start"' not in page
+    answer = await post(visited, "/console/load/start", script=True, scenario="smoke")
+    assert answer.json() == {"message": visited.load.refused}
+
+
+async def test_the_last_result_is_judged_per_endpoint(visited: Served) -> None:
+    """The last run's table shows each endpoint's figures and verdict."""
+    await post(visited, "/console/load/start", scenario="smoke")
+    endpoints = (
+        LoadEndpoint("login", "POST", "/auth/login", 431, 2, 0.046, 0.24, 0.4, 0.2, "FAIL"),
+        LoadEndpoint("logout", "POST", "/auth/logout", 41, 0, 0.006, 0.02, 0.03, 0.1, "TOO FEW"),
+    )
+    visited.load.going[0] = msgspec.structs.replace(
+        visited.load.going[0], state="done", verdict="FAIL", validity="INVALID", endpoints=endpoints
+    )
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", await visited.page()))
+    assert "Last run: smoke FAIL INVALID" in text
+    assert "login 431 2 46.0 ms 240 ms 400 ms 200 ms FAIL" in text
+    assert "logout 41 0 6.00 ms 20.0 ms 30.0 ms 100 ms TOO FEW" in text
