@@ -116,7 +116,7 @@ class Telemetry:
             try:
                 await self._publish()
                 if self._redis is not None:
-                    self.recorder.redis = await sample_redis(self._redis) or self.recorder.redis
+                    self.recorder.redis = await sample_redis(self._redis)
             except Exception:
                 # One bad second must not end all the following ones.
                 _logger.exception("a telemetry snapshot failed")

@@ -93,12 +93,16 @@ def _tallies(stretches: Iterable[Stretch], internal: Sequence[str]) -> tuple[_Ta
         count = counts.duration.count - before.count
         if not count or is_internal(counts.route, internal):
             continue
-        for tally in (total, routes.setdefault((counts.method, counts.route), _Tally())):
-            tally.count += count
-            tally.errors += count if is_error(counts) else 0
-            if is_answered(counts):
-                tally.answered.add(counts.duration)
-                tally.answered.subtract(before)
+        tally = routes.setdefault((counts.method, counts.route), _Tally())
+        tally.count += count
+        tally.errors += count if is_error(counts) else 0
+        if is_answered(counts):
+            tally.answered.add(counts.duration)
+            tally.answered.subtract(before)
+    for tally in routes.values():
+        total.count += tally.count
+        total.errors += tally.errors
+        total.answered.add(tally.answered.freeze())
     return total, routes
 
 
@@ -216,7 +220,11 @@ def _worker_view(track: Track, begin: float, end: float, now: float, internal: S
         before = stretch.earlier.runtime if stretch.earlier else Runtime()
         lag = window.difference([(stretch.later.runtime.loop_lag, before.loop_lag)]).quantile(0.99)
         cpu = share(max(0.0, stretch.later.runtime.cpu - before.cpu), stretch.seconds)
-        requests = _tallies([stretch], internal)[0].count
+        requests = sum(
+            counts.duration.count - before.count
+            for counts, before in window.request_differences([stretch])
+            if not is_internal(counts.route, internal)
+        )
     return WorkerView(
         instance=newest.instance,
         worker=newest.worker,

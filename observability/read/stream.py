@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from observability.model import Snapshot, SnapshotError, decode_snapshot
@@ -16,6 +16,12 @@ async def read_entries(redis: Commands, key: str, start: bytes, count: int) -> l
     """Return up to ``count`` entries from the id ``start`` on ("(" excludes it); raise whatever the client raises."""
     reply: Iterable[Any] = await redis.execute_command("XRANGE", key, start, b"+", "COUNT", count)
     return [_entry(*item) for item in reply or ()]
+
+
+async def count_entries(redis: Commands, key: str, start: bytes, most: int) -> int:
+    """Return how many entries there are from the id ``start`` on, ``most`` at most; raise whatever the client raises."""
+    reply: Sequence[Any] = await redis.execute_command("XRANGE", key, start, b"+", "COUNT", most)
+    return len(reply or ())
 
 
 def _entry(name: Any, fields: Any) -> Entry:
