@@ -43,29 +43,47 @@ class Input:
 
 
 class Log:
-    """The last lines in memory, and all of them in a file that is put aside once when it has grown to its limit."""
+    """The last lines in memory, and all of them in a file that is put aside once when it has grown to its limit.
+
+    The file may lie in a folder that the program itself makes: what it says before that waits in memory. A disk that
+    is full or closed to us costs lines of log and nothing else.
+    """
 
     def __init__(self, path: str | None, limit: int) -> None:
         self.last: collections.deque[str] = collections.deque(maxlen=LAST_LINES)
         self._path, self._limit = path, limit
-        self._file: IO[bytes] | None = None if path is None else open(path, "ab")  # noqa: SIM115, PTH123 - kept open
+        self._file: IO[bytes] | None = None
 
     def pump(self, output: IO[bytes]) -> None:
-        """Take everything from the program's output; a full disk loses lines of log and nothing else."""
+        """Take everything from the program's output."""
         while line := output.readline(LONGEST_LINE):
-            self.last.append(line.decode(errors="replace").rstrip())
-            with contextlib.suppress(OSError):
-                self._keep(line)
+            self.add(line)
 
-    def _keep(self, line: bytes) -> None:
-        if self._file is None or self._path is None:
-            return
+    def add(self, line: bytes) -> None:
+        """Keep a line."""
+        self.last.append(line.decode(errors="replace").rstrip())
+        if self._path is not None and os.path.isdir(os.path.dirname(self._path)):  # noqa: PTH112, PTH120 - pathlib would double the start time
+            with contextlib.suppress(OSError):
+                self._write(self._path, line)
+
+    def close(self) -> None:
+        """Keep the last lines even of a program that never made the folder."""
+        if self._path is not None and self._file is None and self.last:
+            with contextlib.suppress(OSError):
+                os.makedirs(os.path.dirname(self._path), exist_ok=True)  # noqa: PTH103, PTH120 - the same
+                self._write(self._path, b"")
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, path: str, line: bytes) -> None:
+        if self._file is None:
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115, PTH123 - kept open
+            line = "".join(f"{each}\n" for each in self.last).encode()
         self._file.write(line)
-        self._file.flush()
         if self._file.tell() > self._limit:
             self._file.close()
-            os.replace(self._path, self._path + ".1")  # noqa: PTH105 - pathlib would double the start time
-            self._file = open(self._path, "ab")  # noqa: SIM115, PTH123 - the same
+            os.replace(path, path + ".1")  # noqa: PTH105 - the same
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115, PTH123 - kept open
 
 
 def say(**report: Any) -> None:
@@ -137,6 +155,7 @@ def main() -> int:
     code = program.wait()
     gone.set()
     pump.join(1)
+    log.close()
     say(exit=code, said=list(log.last))
     return 0
 

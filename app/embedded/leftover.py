@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 PID_FILE = "postmaster.pid"
-ORDERLY = 3.0
-AT_ONCE = 2.0
+ORDERLY = 2.5
+AT_ONCE = 1.0
 
 
 def clear_leftovers(data: Path) -> None:

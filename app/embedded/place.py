@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HOMES = Path("/var/lib/gatewatch")
+PROGRAMS = HOMES / "programs"
 ORIGIN = "origin"
 
 
@@ -74,7 +75,7 @@ def program_for(account: Account | None, top: Path, parts: Sequence[str], progra
         return original
     seen = original.stat()
     version = hashlib.sha256(f"{seen.st_size} {seen.st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = HOMES / "programs" / f"{original.name}-{version}"
+    copy = PROGRAMS / f"{original.name}-{version}"
     if not copy.exists():
         _copy_programs(top, parts, copy)
     if not account.can("-x", copy / program):
@@ -97,6 +98,7 @@ def _move(folder: Path, account: Account) -> Home:
     source = folder.resolve()
     home = _new_home(folder)
     shutil.copytree(source, home, symlinks=True, dirs_exist_ok=True)
+    home.chmod(0o755)  # the copy took over the permissions that made us move
     data = home / "data"
     if data.exists():
         os.lchown(data, account.uid, account.gid)

@@ -51,8 +51,8 @@ def hold(folder: Path) -> Iterator[None]:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
-        (folder / LOCK).unlink(missing_ok=True)
     finally:
+        (folder / LOCK).unlink(missing_ok=True)
         os.close(lock)
 
 

@@ -88,8 +88,8 @@ class LoadRuns:
             return run
 
     def _spawn(self, scenario: str, run: str) -> Guarded:
+        # The load generator makes this folder itself, and refuses one that is there.
         folder = self._folder / "runs" / run
-        folder.mkdir(parents=True)
         command = [*self._program, "load", scenario, f"--run-id={run}", f"--target={self._target}"]
         return Guarded(
             Order(

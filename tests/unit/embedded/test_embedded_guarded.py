@@ -72,8 +72,26 @@ def test_log_is_bounded(tmp_path: Path) -> None:
     """A log that reached its limit is put aside, and what was put aside before is gone."""
     log = guard_module.Log(str(tmp_path / "log"), 100)
     for number in range(100):
-        log._keep(b"line %04d\n" % number)
+        log.add(b"line %04d\n" % number)
+    log.close()
     assert {path.name for path in tmp_path.iterdir()} == {"log", "log.1"}
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 220
-    assert log._file is not None
-    log._file.close()
+
+
+def test_log_waits_for_its_folder(tmp_path: Path) -> None:
+    """What a program says before it has made the folder of its log is found there afterwards."""
+    log = guard_module.Log(str(tmp_path / "run" / "log"), 1000)
+    log.add(b"first\n")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    log.add(b"second\n")
+    log.close()
+    assert (tmp_path / "run" / "log").read_text() == "first\nsecond\n"
+
+
+def test_failed_program_has_a_log_all_the_same(tmp_path: Path) -> None:
+    """The last words of a program that failed before it made its folder are kept."""
+    log = guard_module.Log(str(tmp_path / "run" / "log"), 1000)
+    log.add(b"refused\n")
+    log.close()
+    assert (tmp_path / "run" / "log").read_text() == "refused\n"

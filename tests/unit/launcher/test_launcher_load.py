@@ -11,7 +11,8 @@ import pytest
 from app.launcher.load import LoadRuns
 
 PROGRAM = """
-import signal, sys, time
+import pathlib, sys, time
+pathlib.Path("%s", "runs", sys.argv[3].removeprefix("--run-id=")).mkdir(parents=True)
 print(*sys.argv[1:], flush=True)
 try:
     time.sleep(60)
@@ -21,7 +22,7 @@ except KeyboardInterrupt:
 
 
 def _runs(folder: Path, *, allowed: bool = True) -> LoadRuns:
-    return LoadRuns((sys.executable, "-I", "-c", PROGRAM), folder, "http://127.0.0.1:1", {}, allowed=allowed)
+    return LoadRuns((sys.executable, "-I", "-c", PROGRAM % folder), folder, "http://127.0.0.1:1", {}, allowed=allowed)
 
 
 def _start(scenario: Any) -> dict[str, Any]:
