@@ -8,10 +8,12 @@ of the true order statistic, merging is addition, and the same counts go out as 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCALE = 4
 """OpenTelemetry's scale: 2 ** SCALE buckets for each doubling."""
