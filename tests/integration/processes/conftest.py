@@ -187,9 +187,10 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 @pytest.fixture
 def running(lasting: Serve) -> Serve:
-    """Return a launcher that is ready."""
+    """Return a launcher that is ready, with a new account; an earlier test may just have hurt it."""
     if not lasting.is_up():
         lasting.start()
+    until(lambda: lasting.register() == 201, 10)
     return lasting
 
 
