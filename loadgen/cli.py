@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -24,6 +24,9 @@ from loadgen.results import RUN_ID, Result, RunFolder, new_run_id
 from loadgen.runner import Order, Progress, Runner
 from loadgen.target import parse_target
 from observability.model import Slo, SloError, load_slo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSED, FAILED, UNUSABLE, UNJUDGED, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import httptools
 import msgspec
 
-from loadgen.target import Target
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadgen.target import Target
 
 Failure = Literal["", "connect", "reset", "timeout", "half answer", "garbage", "abandoned"]
 """Why there is no answer: no connection; connection closed before a byte of the answer; not complete in time; closed in the

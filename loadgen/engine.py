@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from loadgen.client import Answer, Connection
 from loadgen.journeys import STEPS, Journeys, VirtualUser
-from loadgen.pacer import Planned
-from loadgen.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from loadgen.client import Answer, Connection
+    from loadgen.pacer import Planned
+    from loadgen.tally import Tally
 
 SPIN = 0.0005
 """Seconds before an intended time during which the loop is turned over instead of slept: uvloop's timers are whole ms."""

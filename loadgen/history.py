@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from loadgen.results import FINISHED, RUN_ID, STATUS_FILE, RunStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SILENT_AFTER = 30.0
 """Seconds without a new status after which a run that has not ended is taken for dead; it writes one every second."""

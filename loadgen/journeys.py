@@ -8,11 +8,14 @@ the stock. As logins are at least as frequent as logouts, a stock that begins wi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadgen.target import Target
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from loadgen.target import Target
 
 _STOCK_LIMIT = (
     10_000  # Past it the oldest spare session is forgotten and left to expire: a soak must not grow for ever.

@@ -6,8 +6,10 @@ The load is open: the intended times are fixed before the first request, so a sl
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 class Planned(NamedTuple):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from loadgen.client import Answer, Connection
 from loadgen.errors import PrepareError
 from loadgen.journeys import STEPS, Journeys, VirtualUser
-from loadgen.plan import Scenario
-from loadgen.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from loadgen.plan import Scenario
+    from loadgen.target import Target
 
 CONCURRENCY = 4
 """Users prepared at a time: few, because each costs the service two password hashes."""

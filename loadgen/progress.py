@@ -5,15 +5,19 @@ Drawing takes time from the loop that measures, so it is one line of text and no
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from loadgen.durations import clock_time, duration
-from loadgen.results import RunStatus
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console
+
+    from loadgen.results import RunStatus
 
 PLAIN_EVERY = 5.0
 """Seconds between plain lines."""

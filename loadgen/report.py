@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from loadgen.durations import clock_time, duration
-from loadgen.results import EndpointStatus, Result, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from loadgen.results import EndpointStatus, Result, RunStatus
 
 HEADINGS = ("endpoint", "request", "count", "errors", "p50", "p95", "p99", "target p95", "verdict")
 _LEFT = 2  # The first columns and the last are words, the others figures.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -14,6 +13,9 @@ from loadgen.errors import FolderError
 from loadgen.plan import Scenario
 from loadgen.verdicts import Validity, Verdict
 from observability.model import Distribution
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 State = Literal["preparing", "running", "draining", "done", "failed", "interrupted"]
 FINISHED: frozenset[State] = frozenset({"done", "failed", "interrupted"})

@@ -6,8 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -23,6 +22,9 @@ from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, jud
 from loadgen.tally import Tally
 from loadgen.target import Target
 from observability.model import Slo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _EVERY = 1.0
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from loadgen.durations import duration
 from loadgen.results import EndpointResult, EndpointStatus, RunStatus
-from loadgen.tally import StepTally, Tally
 from loadgen.verdicts import Verdict, judge_run, judge_step, judge_validity, lag_allowed
-from observability.model import Histogram, Slo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from loadgen.tally import StepTally, Tally
+    from observability.model import Histogram, Slo
 
 _PERCENTILES = (0.5, 0.95, 0.99)
 

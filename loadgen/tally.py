@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from loadgen.client import Answer
 from loadgen.journeys import STEPS, Step
 from observability.model import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loadgen.client import Answer
 
 _SHED = frozenset({429, 503})
 _SERVER_FAULT = 500

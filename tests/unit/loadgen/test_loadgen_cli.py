@@ -8,8 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +16,9 @@ from click.testing import CliRunner
 from loadgen.cli import Defaults, load, load_command
 from loadgen.errors import LoadError
 from loadgen.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Serving = Callable[[Any], AbstractAsyncContextManager[Target]]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from loadgen.history import SILENT_AFTER, read_runs
 from loadgen.results import RunFolder, RunStatus, new_run_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = 1_000_000.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from loadgen.errors import PlanError, TargetError
 from loadgen.plan import Scenario, change_scenario, load_scenario, scenarios
 from loadgen.prepare import spare_sessions
 from loadgen.target import parse_target
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = """
 name = "mine"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -19,6 +18,9 @@ from loadgen.runner import Order, Runner
 from loadgen.target import Target
 from observability.model import Distribution, RouteTarget, Slo
 from observability.model.histogram import bucket_bounds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Serving = Callable[[Any], AbstractAsyncContextManager[Target]]
 
