@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
 
 
-class LauncherGone(Exception):  # noqa: N818 - a fact, not a fault
+class LauncherGone(Exception):
     """The launcher has gone away, or does not answer."""
 
 

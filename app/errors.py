@@ -63,7 +63,9 @@ class InvalidFields(Rejected):
     code = "invalid-fields"
 
     def __init__(self, *errors: FieldError) -> None:
-        super().__init__("; ".join(f"{error.field}: {error.detail}" if error.field else error.detail for error in errors))
+        super().__init__(
+            "; ".join(f"{error.field}: {error.detail}" if error.field else error.detail for error in errors)
+        )
         self.errors = errors
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,6 +11,10 @@ from app.control import Control, LauncherGone
 from console.ports import LoadRefused, LoadRun, ScenarioCard
 from loadgen.history import read_runs
 from loadgen.plan import scenarios
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 class LauncherLoad:

@@ -9,11 +9,10 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sanic import Sanic
 
-from app import __version__
 from app.errors import GatewatchError
 from app.handlers.problems import ProblemHandler
 from app.handlers.routes import Services, auth_routes, health_routes
@@ -28,14 +27,16 @@ from app.services.completion import Completion
 from app.services.health import HealthService
 from app.services.profiles import ProfileService
 from app.services.sessions import SessionService
-from app.settings import Settings
 from app.storage.cache import Cache
 from app.storage.database import Database, PoolOptions, Statement
 from app.values import Session, User
 from console import Access, LoadControl, create_console
-from observability.record.meters import PoolMeter
 from observability.record.recorder import Recorder
-from observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from observability.record.meters import PoolMeter
+    from observability.telemetry import Telemetry
 
 MOST_BODY_BYTES = 64 * 1024
 WRITE_DEADLINE = 10.0
@@ -68,7 +69,9 @@ class Parts:
     @classmethod
     async def open(cls, settings: Settings, recorder: Recorder) -> Self:
         """Open them for one worker; the URLs of both stores must be set."""
-        database = await Database.open(_url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder))
+        database = await Database.open(
+            _url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder)
+        )
         cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
         threads = settings.hash_threads_of_worker
         passwords = Passwords(
@@ -98,9 +101,7 @@ class Parts:
             ),
             sessions=checks,
             profiles=ProfileService(checks, accounts, completion, utc_now),
-            health=HealthService(
-                {"postgresql": lambda: database.fetch(_PING), "redis": cache.ping}, time.monotonic
-            ),
+            health=HealthService({"postgresql": lambda: database.fetch(_PING), "redis": cache.ping}, time.monotonic),
         )
         sweeping = asyncio.get_running_loop().create_task(_sweep(invalidations))
         return cls(database, cache, passwords, completion, invalidations, services, sweeping)
@@ -117,7 +118,7 @@ class Parts:
         await self.database.close()
 
 
-def create_app(settings: Settings, services: Services, telemetry: Telemetry, load: LoadControl) -> Sanic:
+def create_app(settings: Settings, services: Services, telemetry: Telemetry, load: LoadControl) -> Sanic[Any, Any]:
     """Put the routes of the API and the console on a Sanic application."""
     # Sanic keeps a registry of names, and a process may serve more than one application after another.
     app = Sanic(f"gatewatch-{next(_numbers)}", error_handler=ProblemHandler(), configure_logging=False)
@@ -140,7 +141,9 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
 async def purge_load_users(settings: Settings) -> int:
     """Delete every account under load.invalid with its sessions; return how many there were."""
     recorder = Recorder(instance="purge", worker="purge")
-    database = await Database.open(_url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder))
+    database = await Database.open(
+        _url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder)
+    )
     cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
     try:
         accounts = Accounts(database, Invalidations(database, cache, utc_now))
@@ -184,5 +187,5 @@ async def _sweep(invalidations: Invalidations) -> None:
                 await invalidations.finish_overdue()
         except GatewatchError:
             continue  # a store is away; the next tick tries again
-        except Exception:
+        except Exception:  # noqa: BLE001 - one bad round must not end all the following ones
             _log.exception("the sweep of cache invalidations failed; it goes on")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 PACKAGE = Path(__file__).parent
 DEFAULT_SLO = PACKAGE / "slo.toml"
@@ -101,7 +103,7 @@ class Settings:
     host: str = _setting("GATEWATCH_HOST", "127.0.0.1", str, "Address to listen on.")
     port: int = _setting("GATEWATCH_PORT", 8000, _integer(1, 65535), "Port to listen on.")
     workers: int = _setting("GATEWATCH_WORKERS", 2, _integer(1, 64), "Serving processes of this instance.")
-    data_dir: Path = _setting(
+    data_dir: Path = _setting(  # noqa: RUF009 - a Path never changes
         "GATEWATCH_DATA_DIR", Path(".data"), Path, "Where the embedded servers and load runs keep their files."
     )
     console_token: str | None = _setting(
@@ -125,7 +127,7 @@ class Settings:
         "Whether the console may start load runs.",
         "on with the embedded PostgreSQL, else off",
     )
-    slo: Path = _setting(
+    slo: Path = _setting(  # noqa: RUF009 - the same
         "GATEWATCH_SLO", DEFAULT_SLO, Path, "The targets file (slo.toml).", "the one in the package"
     )
     pool_size: int = _setting(
@@ -138,7 +140,11 @@ class Settings:
         "GATEWATCH_POOL_MAX_WAIT", 5.0, _seconds(0.01, 60), "Seconds to wait for a connection; then 503.", "5"
     )
     pool_idle_timeout: float = _setting(
-        "GATEWATCH_POOL_IDLE_TIMEOUT", 600.0, _seconds(1, 86400), "Seconds after which an idle connection closes.", "600"
+        "GATEWATCH_POOL_IDLE_TIMEOUT",
+        600.0,
+        _seconds(1, 86400),
+        "Seconds after which an idle connection closes.",
+        "600",
     )
     pool_validate_after: float = _setting(
         "GATEWATCH_POOL_VALIDATE_AFTER",
@@ -173,9 +179,7 @@ class Settings:
     password_min_length: int = _setting(
         "GATEWATCH_PASSWORD_MIN_LENGTH", 8, _integer(8, 128), "Shortest password accepted (15 is recommended)."
     )
-    instance: str = _setting(
-        "GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port"
-    )
+    instance: str = _setting("GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

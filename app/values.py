@@ -51,11 +51,11 @@ class Account(msgspec.Struct, frozen=True):
 class ProfileChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fields to change: UNSET leaves one as it is, None empties it."""
 
-    name: str | None | UnsetType = UNSET
-    bio: str | None | UnsetType = UNSET
-    avatar_url: str | None | UnsetType = UNSET
-    locale: str | None | UnsetType = UNSET
-    timezone: str | None | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
+    bio: str | UnsetType | None = UNSET
+    avatar_url: str | UnsetType | None = UNSET
+    locale: str | UnsetType | None = UNSET
+    timezone: str | UnsetType | None = UNSET
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -12,9 +12,11 @@ import os
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
+from sanic.application.state import ApplicationServerInfo
+from sanic.http.constants import HTTP
 
 from app import __version__
 from app.control import Control
@@ -25,6 +27,7 @@ from observability.model import load_slo
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from sanic import Sanic
     from sanic.server.async_server import AsyncioServer
     from sanic.server.protocols.http_protocol import HttpProtocol
 
@@ -73,27 +76,32 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         stack.push_async_callback(telemetry.stop)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
         app = create_app(settings, parts.services, telemetry, load)
-        server = await app.create_server(
-            sock=listener,
-            protocol=telemetry.protocol,
-            backlog=BACKLOG,
-            asyncio_server_kwargs={"start_serving": False},
-        )
-        if server is None:
-            raise RuntimeError("Sanic made no server")
-        await server.startup()
-        await server.before_start()
-        await server.start_serving()
-        await server.after_start()
-        app.set_serving(True)
+        server = await listen(app, listener, telemetry.protocol)
         parts.services.health.state = "serving"
         control.say("ready")
         await _until(stopping, control.gone)
         if control.gone.is_set():
             _end_within(ORPHAN_SECONDS)
         parts.services.health.state = "draining"
-        await _drain(server)
+        await drain(server)
         await control.close()
+
+
+async def listen(app: Sanic[Any, Any], listener: socket.socket, protocol: type[asyncio.Protocol]) -> AsyncioServer:
+    """Start an application on a listening socket; nothing is accepted before it is ready."""
+    server = await app.create_server(
+        sock=listener, protocol=protocol, backlog=BACKLOG, asyncio_server_kwargs={"start_serving": False}
+    )
+    if server is None:
+        raise RuntimeError("Sanic made no server")
+    # Sanic drops an empty Alt-Svc header from every response only if it knows which protocols are served.
+    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
+    await server.startup()
+    await server.before_start()
+    await server.start_serving()
+    await server.after_start()
+    app.set_serving(True)
+    return server
 
 
 async def _until(*events: asyncio.Event) -> None:
@@ -110,7 +118,7 @@ def _end_within(seconds: float) -> None:
     timer.start()
 
 
-async def _drain(server: AsyncioServer) -> None:
+async def drain(server: AsyncioServer) -> None:
     """Take no new connection and let every connection end after the request it is working on."""
     server.close()
     await server.before_stop()

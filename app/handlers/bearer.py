@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from sanic import Request
+from typing import TYPE_CHECKING
 
 from app.errors import NotAuthenticated
 from app.security.tokens import Token, parse
+
+if TYPE_CHECKING:
+    from sanic import Request
 
 
 def bearer(request: Request) -> Token:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
-from sanic import Request
 
 from app.errors import FieldError, InvalidFields, InvalidRequest, UnsupportedMediaType
 from app.values import ProfileChange
+
+if TYPE_CHECKING:
+    from sanic import Request
 
 Body = TypeVar("Body")
 

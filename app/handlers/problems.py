@@ -71,7 +71,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 class ProblemHandler(ErrorHandler):
     """Answers every exception of every request with a problem document."""
 
-    def default(self, request: Request | None, exception: Exception) -> HTTPResponse:  # type: ignore[override] # Sanic's hint forgets that there may be no request
+    def default(self, request: Request | None, exception: Exception) -> HTTPResponse:
         """Translate one exception."""
         if isinstance(exception, errors.GatewatchError):
             return _ours(request, exception)
@@ -113,7 +113,7 @@ def _title(status: int) -> str:
     }.get(status, "The request cannot be granted")
 
 
-def _answer(  # noqa: PLR0913 - one argument for each member of a problem
+def _answer(
     request: Request | None,
     status: int,
     title: str,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sanic import Blueprint, HTTPResponse, Request
 
 from app.handlers import bodies
 from app.handlers.answers import json, nothing
 from app.handlers.bearer import bearer
-from app.services.accounts import AccountService
-from app.services.health import HealthService
-from app.services.profiles import ProfileService
-from app.services.sessions import SessionService
+
+if TYPE_CHECKING:
+    from app.services.accounts import AccountService
+    from app.services.health import HealthService
+    from app.services.profiles import ProfileService
+    from app.services.sessions import SessionService
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
 from app.errors import EmailTaken
 from app.repositories.ids import new_id
-from app.repositories.invalidations import Invalidations
 from app.repositories.keys import profile_key
 from app.repositories.rows import PROFILE_FIELDS, USER_COLUMNS, profile_of, user_of
 from app.storage.database import Database, Statement, UniqueViolation
 from app.values import Account, Profile, ProfileChange, User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    from app.repositories.invalidations import Invalidations
 
 BY_EMAIL = Statement(
     "user_by_email",
     f"""
     SELECT u.password_hash, u.disabled_at IS NOT NULL AS disabled, {USER_COLUMNS}
     FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.email = $1
-    """,  # noqa: S608 - a constant of ours
+    """,  # noqa: S608 - constants of ours
 )
 CREATE = Statement(
     "user_create",
@@ -70,9 +74,7 @@ PURGE = Statement(
 class Accounts:
     """Creates and finds accounts, changes profiles."""
 
-    def __init__(
-        self, database: Database, invalidations: Invalidations, ids: Callable[[], UUID] = new_id
-    ) -> None:
+    def __init__(self, database: Database, invalidations: Invalidations, ids: Callable[[], UUID] = new_id) -> None:
         self._database = database
         self._invalidations = invalidations
         self._ids = ids
@@ -86,7 +88,14 @@ class Accounts:
             if error.constraint == "idx_users_email":
                 raise EmailTaken("this email address has an account already") from error
             raise
-        return User(user_id, email, False, "user", now, Profile(name=name, updated_at=now))  # noqa: FBT003 - email_verified
+        return User(
+            id=user_id,
+            email=email,
+            email_verified=False,
+            role="user",
+            created_at=now,
+            profile=Profile(name=name, updated_at=now),
+        )
 
     async def by_email(self, email: str) -> Account | None:
         """Return the account with a normalised address."""

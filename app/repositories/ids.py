@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["earliest_id", "new_id"]
 

@@ -6,14 +6,18 @@ deleted the values the row is settled; if the cache is away, or the process dies
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from app.errors import CacheUnavailable, InvalidationPending
 from app.repositories.ids import earliest_id
-from app.storage.cache import Cache
 from app.storage.database import Database, Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from app.storage.cache import Cache
 
 SETTLE = Statement("invalidations_settle", "DELETE FROM pending_invalidations WHERE id = ANY($1::uuid[])")
 OVERDUE = Statement(

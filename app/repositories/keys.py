@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 PROFILE_SECONDS = 300.0
 """How long a profile may live in the cache."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, cast
 
 from app.repositories.aside import CacheAside, Family, Wanted
 from app.repositories.ids import new_id
-from app.repositories.invalidations import Invalidations
 from app.repositories.keys import profile_key, session_key
 from app.repositories.rows import USER_COLUMNS, session_of, user_of
 from app.storage.database import Database, Statement
-from app.values import Session, User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    from app.repositories.invalidations import Invalidations
+    from app.values import Session, User
 
 BY_TOKEN = Statement(
     "session_by_token",
@@ -28,11 +31,11 @@ WITH_USER = Statement(
     SELECT s.id AS session_id, s.created_at, s.expires_at, {USER_COLUMNS}
     FROM sessions s JOIN users u ON u.id = s.user_id JOIN profiles p ON p.user_id = u.id
     WHERE s.token_hash = $1 AND s.user_id = $2
-    """,  # noqa: S608 - a constant of ours
+    """,  # noqa: S608 - constants of ours
 )
 USER = Statement(
     "user_with_profile",
-    f"SELECT {USER_COLUMNS} FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.id = $1",  # noqa: S608 - a constant of ours
+    f"SELECT {USER_COLUMNS} FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.id = $1",  # noqa: S608 - the same
 )
 OPEN = Statement(
     "session_open",

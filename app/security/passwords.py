@@ -11,14 +11,16 @@ import contextlib
 import re
 import time
 import unicodedata
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nacl.exceptions import InvalidkeyError
 from nacl.pwhash import argon2id
 
 from app.errors import HashingBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OPERATIONS = 2
 MEMORY_BYTES = 19456 * 1024

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from app.errors import CredentialsRejected
 from app.security import tokens
 from app.services import rules
-from app.services.completion import Completion
-from app.services.ports import AccountStore, Clock, PasswordHasher, SessionStore
 from app.values import Login, User
+
+if TYPE_CHECKING:
+    from app.services.completion import Completion
+    from app.services.ports import AccountStore, Clock, PasswordHasher, SessionStore
 
 
 class AccountService:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.errors import StillRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 Result = TypeVar("Result")
 
@@ -41,7 +43,9 @@ class Completion:
                 return await work
         except TimeoutError:
             if limit.expired():
-                raise StillRunning("this takes longer than a request may; look at the state before trying again") from None
+                raise StillRunning(
+                    "this takes longer than a request may; look at the state before trying again"
+                ) from None
             raise
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

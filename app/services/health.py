@@ -1,12 +1,14 @@
-"""Is the service well enough to be sent requests?"""
+"""Whether the service is well enough to be sent requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
 
 State = Literal["starting", "serving", "draining"]
 

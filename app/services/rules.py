@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msgspec import UNSET
@@ -15,6 +14,9 @@ from app.errors import FieldError, InvalidFields
 from app.security.addresses import normalise
 from app.security.passwords import LONGEST_BYTES, canonical
 from app.values import ProfileChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST_NAME = 100
 LONGEST_BIO = 1000

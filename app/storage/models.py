@@ -76,7 +76,7 @@ class PendingInvalidation(Model):
     """Cache keys that a write made stale, kept until they are known to be deleted."""
 
     id = fields.UUIDField(primary_key=True)
-    cache_keys: ArrayField[str] = ArrayField(element_type="text")
+    cache_keys = ArrayField(element_type="text")
 
     class Meta:
         """Names."""

@@ -1,0 +1,62 @@
+"""A real PostgreSQL and a real Redis for the whole run, on free ports, gone afterwards."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+from sanic import Sanic
+
+from app.embedded import Server, start_postgres, start_redis
+from app.storage.migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+# Sanic rewrites its own methods when an application starts; in this mode it can do so again for the next one.
+Sanic.test_mode = True
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a PostgreSQL server of our own."""
+    server = start_postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    """Run a Redis server for one test, so that the test may hurt it."""
+    server = start_redis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def empty_database(postgres: Server) -> AsyncIterator[str]:
+    """Make a database without a table; return its URL."""
+    name = f"test_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(postgres.url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+        yield postgres.url.rpartition("/")[0] + f"/{name}"
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(empty_database: str) -> str:
+    """Make a database with the present schema; return its URL."""
+    await migrate(empty_database)
+    return empty_database
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """Return a data folder."""
+    return tmp_path / "data"

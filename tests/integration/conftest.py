@@ -1,0 +1,35 @@
+"""The whole service, on the real stores of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from running import Serve, Service, running
+
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from app.embedded import Server
+
+
+@pytest.fixture
+def serve(database_url: str, redis: Server, data_dir: Path) -> Serve:
+    """Return a function that runs a worker with some settings changed."""
+    usual = {"database_url": database_url, "redis_url": redis.url, "data_dir": data_dir, "workers": 1}
+
+    def run(**changes: Any) -> AbstractAsyncContextManager[Service]:
+        return running(Settings(**{**usual, **changes}))
+
+    return run
+
+
+@pytest.fixture
+async def service(serve: Serve) -> AsyncIterator[Service]:
+    """Run a worker with ordinary settings."""
+    async with serve() as worker:
+        yield worker

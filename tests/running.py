@@ -1,0 +1,86 @@
+"""A whole worker in the test's own process, on a real socket, and ways to look inside it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import httpx
+from sanic import Sanic
+
+from app.load import LauncherLoad
+from app.server import Parts, create_app
+from app.worker import drain, listen
+from observability.model import load_slo
+from observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+EMAIL = "ann@example.org"
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running worker: a client to call it with, and its insides."""
+
+    client: httpx.AsyncClient
+    parts: Parts
+    telemetry: Telemetry
+    sql: asyncpg.Connection[Any]
+    port: int
+
+    async def register(self, email: str = EMAIL) -> dict[str, Any]:
+        """Open an account."""
+        answer = await self.client.post("/auth/register", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    async def login(self, email: str = EMAIL) -> dict[str, str]:
+        """Open a session; return the header that carries its token."""
+        answer = await self.client.post("/auth/login", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    async def person(self, email: str = EMAIL) -> dict[str, str]:
+        """Register and log in."""
+        await self.register(email)
+        return await self.login(email)
+
+    async def rows(self) -> dict[str, int]:
+        """Count the rows of each table."""
+        tables = ("users", "profiles", "sessions", "pending_invalidations")
+        return {table: await self.sql.fetchval(f"SELECT count(*) FROM {table}") for table in tables}  # noqa: S608 - our own names
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """Run a worker with these settings."""
+    assert settings.database_url
+    telemetry = Telemetry(
+        service="gatewatch", version="test", instance="test", slo=load_slo(settings.slo), environment={}
+    )
+    parts = await Parts.open(settings, telemetry.recorder)
+    app = create_app(settings, parts.services, telemetry, LauncherLoad(None, settings.data_dir, allowed=False))
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = await listen(app, listener, telemetry.protocol)
+    parts.services.health.state = "serving"
+    sql = await asyncpg.connect(settings.database_url)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            yield Service(client, parts, telemetry, sql, port)
+    finally:
+        await sql.close()
+        await drain(server)
+        await parts.close()
+        Sanic.unregister_app(app)
