@@ -47,7 +47,7 @@ _STOP_TIMEOUT = 0.5
 class Console:
     """The handlers of one mounted console."""
 
-    def __init__(  # noqa: PLR0913 - one argument for each part that a handler asks
+    def __init__(
         self,
         *,
         gate: Gate,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import msgspec
 from console.pages import Pages, changed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from console.ports import Feed
     from observability.read.view import Series
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
 
-class TooManyViewers(Exception):  # noqa: N818 - it is an answer, not a fault
+class TooManyViewers(Exception):
     """Every stream that this process allows is open."""
 
 

@@ -13,15 +13,16 @@ import jinja2
 import msgspec
 
 from console import format as shown
+from console.ports import LoadRun
 from console.tiles import tiles
 from console.verdict import is_stale, judge
+from observability.read.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from console.ports import Feed, LoadControl, LoadRun, ScenarioCard
+    from console.ports import Feed, LoadControl, ScenarioCard
     from console.static_files import StaticFiles
-    from observability.read.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
 OVERVIEW = ("status", "verdict", "tiles", "routes", "caches", "workers", "actions", "load")

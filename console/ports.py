@@ -31,7 +31,7 @@ State = Literal["preparing", "running", "draining", "done", "failed", "interrupt
 Verdict = Literal["PASS", "FAIL", "TOO FEW"]
 
 
-class LoadRefused(Exception):  # noqa: N818 - it is an answer, not a fault
+class LoadRefused(Exception):
     """A run cannot be started or stopped; the message is one sentence for the person who asked."""
 
 

@@ -52,7 +52,13 @@ def _traffic(view: View) -> tuple[Tile, ...]:
             tone="bad" if failing else "",
         ),
         *(
-            Tile(key=name, label=name, figure=shown.duration(value), note=note, why=NO_REQUESTS)
+            Tile(
+                key=name,
+                label=name,
+                figure=shown.duration(value),
+                note=note if latency.count else NO_REQUESTS,
+                why=NO_REQUESTS,
+            )
             for name, value, note in (*percentiles, ("p99", latency.p99, "1 in 100 is slower"))
         ),
     )

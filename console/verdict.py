@@ -54,7 +54,7 @@ def judge(view: View) -> Verdict:
 
 def _well(view: View) -> Verdict:
     met = sorted((r for r in view.routes if r.judgement == "met"), key=_used, reverse=True)
-    few = [r for r in view.routes if r.judgement == "too few"]
+    few = [r for r in view.routes if r.judgement == "too few" and r.latency.count]
     if not met:
         if not view.latency.count:
             return Verdict("waiting", "Waiting for traffic", "No requests in the last minute.", "Waiting for traffic")

@@ -2,7 +2,8 @@
 
 import { bare, count, duration, rate, share } from "./units.js";
 
-const HISTORY = 300; // seconds shown
+const HISTORY = 300; // seconds shown at most
+const YOUNGEST = 60; // seconds shown at least, so that a young service is not a line at the edge
 const SYNC = "overview";
 
 // Column of the stream's points, label, colour, format, and the axis it is read on.
@@ -118,9 +119,9 @@ function options(chart, { width, height }) {
     filter: logarithmic ? (_, ticks) => ticks : undefined,
     values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : bare(format)(tick))),
   });
-  const scales = { x: { range: (_, __, high) => [(high || now()) - HISTORY, high || now()] }, left: bounds(chart.left) };
+  const scales = { x: { range: recent }, left: bounds(chart.left) };
   const axes = [
-    { ...axis, size: 26, space: 64, incrs: [60, 120, 300], values: clockTimes, grid: { show: false } },
+    { ...axis, size: 26, space: 64, incrs: [10, 15, 30, 60, 120], values: clockTimes, grid: { show: false } },
     { ...valued(chart.left), scale: "left" },
   ];
   if (chart.right) {
@@ -171,10 +172,17 @@ function wholeDecades(_, __, low, high) {
   return Array.from({ length: Math.round(Math.log10(high)) - first + 1 }, (___, index) => 10 ** (first + index));
 }
 
-const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+function recent(_, low, high) {
+  if (!high) return [now() - YOUNGEST, now()];
+  return [Math.max(high - HISTORY, Math.min(low, high - YOUNGEST)), high];
+}
 
-function clockTimes(_, seconds) {
-  return seconds.map((second) => CLOCK.format(second * 1000));
+const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+
+function clockTimes(_, ticks, __, ___, step) {
+  const format = step < 60 ? SECONDS : MINUTES;
+  return ticks.map((second) => format.format(second * 1000));
 }
 
 // With the cursor elsewhere, the legend shows the newest second.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -168,13 +169,14 @@ async def serving(feed: TurnedFeed, load: TurnedLoad) -> AsyncIterator[Served]:
     app: Sanic[Any, Any] = Sanic(f"console-test-{next(_numbers)}", configure_logging=False)
     hosts = frozenset({"127.0.0.1", "localhost", "::1"})
     app.blueprint(create_console(feed=feed, load=load, access=Access(TOKEN, hosts), service="Test <service>"))
-    server = await app.create_server(host="127.0.0.1", port=0, return_asyncio_server=True, access_log=False)
+    listener = socket.create_server(("127.0.0.1", 0))  # Sanic takes port 0 for its default
+    server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False)
     handle = cast("Any", server)  # its methods have no types
     await handle.startup()
     await handle.before_start()
     await handle.start_serving()
     await handle.after_start()
-    url = f"http://127.0.0.1:{handle.server.sockets[0].getsockname()[1]}"
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     stopped: list[bool] = []
 
     async def stop() -> None:

@@ -132,6 +132,16 @@ async def test_stale_figures_are_shown_as_stale(visited: Served) -> None:
     assert "All targets met" not in text
 
 
+async def test_a_route_that_nobody_asked_for_is_idle(visited: Served) -> None:
+    """A target without a request is neither met nor short of samples: the route is idle, its figures are dashes."""
+    idle = RouteView("GET", "/auth/me", 0.0, 0, None, Latency(), 0.1, "too few")
+    visited.feed.shown = msgspec.structs.replace(visited.feed.shown, routes=(idle,))
+    text = Reader(await visited.page()).text
+    assert "GET /auth/me 0 /s \N{EN DASH} (no requests in the last minute)" in text
+    assert "100 ms idle" in text
+    assert "too few requests to judge" not in text
+
+
 async def test_names_cannot_break_the_page(visited: Served) -> None:
     """A route, a service and a reason that look like markup are shown as what they are."""
     hostile = "/<script>alert(1)</script>\"'"
