@@ -20,6 +20,7 @@ USER = "gatewatch"
 DATABASE = "gatewatch"
 PASSWORD_FILE = "password"  # noqa: S105 - the name of the file
 MADE_WITHIN = 120.0
+NO_SPACE = "No space left on device"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -108,7 +109,10 @@ def _run(home: Home, command: list[str], stdin: str = "") -> None:
     said = tuple(done.stdout.decode(errors="replace").splitlines())
     # In single-user mode a failed statement is told on the output and does not change the exit code.
     if done.returncode or any("ERROR:" in line for line in said):
-        raise EmbeddedError(f"the database cannot be made in {home.path}: {telling(said)}")
+        advice = (
+            "; make room, or set GATEWATCH_DATA_DIR to another disk" if any(NO_SPACE in line for line in said) else ""
+        )
+        raise EmbeddedError(f"the database cannot be made in {home.path}: {telling(said)}{advice}")
 
 
 def _give(path: Path, account: Account | None) -> None:

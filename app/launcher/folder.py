@@ -44,12 +44,8 @@ def hold(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _acquire(folder)
     except OSError as error:
-        raise LauncherError(
-            f"the data folder {folder} cannot be used: {error.strerror}; set GATEWATCH_DATA_DIR to a folder you may write"
-        ) from None
+        raise _unusable(folder, error) from None
     try:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         (folder / LOCK).unlink(missing_ok=True)
@@ -69,11 +65,30 @@ def _acquire(folder: Path) -> int:
             os.close(lock)
             time.sleep(LOCK_PAUSE)
             continue
+        # If it is not at its place any more, its former holder took it away between our opening and our locking it.
         if _is_at(lock, folder / LOCK):
+            _sign(lock, folder)
             return lock
-        # The former holder took the file away between our opening and our locking it.
         os.close(lock)
     raise LauncherError(f"another gatewatch serve (pid {holder}) uses {folder}; stop it or set GATEWATCH_DATA_DIR")
+
+
+def _sign(lock: int, folder: Path) -> None:
+    """Write into the lock who holds it."""
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except OSError:
+        (folder / LOCK).unlink(missing_ok=True)
+        os.close(lock)
+        raise
+
+
+def _unusable(folder: Path, error: OSError) -> LauncherError:
+    return LauncherError(
+        f"the data folder {folder} cannot be used: {error.strerror}; set GATEWATCH_DATA_DIR to a folder with room that "
+        "you may write"
+    )
 
 
 def _is_at(opened: int, path: Path) -> bool:
@@ -134,10 +149,12 @@ def running_instance(folder: Path) -> Instance | None:
 def write_private(path: Path, content: bytes) -> None:
     """Write a file of mode 0600 that is there whole or not at all."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.unlink(missing_ok=True)
     try:
+        unfinished.unlink(missing_ok=True)
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - private from its first byte
             file.write(content)
         unfinished.replace(path)
+    except OSError as error:
+        raise _unusable(path.parent, error) from None
     finally:
         unfinished.unlink(missing_ok=True)
