@@ -6,21 +6,18 @@ export function sendLoadForms(panel) {
   panel.addEventListener("submit", async (event) => {
     event.preventDefault();
     const { target: form, submitter } = event;
+    const body = new URLSearchParams(new FormData(form, submitter)); // a disabled button would say nothing
     if (submitter) submitter.disabled = true; // the next event renders the button as it should be
-    const refusal = await send(form, submitter);
+    const refusal = await send(form.action, body);
     notice.textContent = refusal;
     notice.hidden = !refusal;
     if (refusal && submitter) submitter.disabled = false;
   });
 }
 
-async function send(form, submitter) {
+async function send(action, body) {
   try {
-    const answer = await fetch(form.action, {
-      method: "POST",
-      headers: { Accept: "application/json" },
-      body: new URLSearchParams(new FormData(form, submitter)),
-    });
+    const answer = await fetch(action, { method: "POST", headers: { Accept: "application/json" }, body });
     if (answer.status === 401) location.reload();
     return answer.ok ? "" : (await answer.json()).message;
   } catch {

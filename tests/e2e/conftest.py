@@ -1,0 +1,118 @@
+"""A whole instance as a person starts it, and a real browser before it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running `gatewatch serve`."""
+
+    url: str
+    token: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def login(self) -> str:
+        """The URL that the launcher prints."""
+        return f"{self.url}/console/login?token={self.token}"
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """Run an instance with its embedded servers on a free port; it must end cleanly."""
+    folder = tmp_path_factory.mktemp("instance") / "data"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
+    plain = {name: value for name, value in plain.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+    environment = {**plain, "GATEWATCH_PORT": str(port), "GATEWATCH_DATA_DIR": str(folder)}
+    process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
+    try:
+        written = written_by(process, folder / "instance.json")
+        yield Instance(str(written["url"]), str(written["console_token"]), process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=15) == 0
+        finally:
+            process.kill()
+            if process.stdout:
+                process.stdout.close()
+
+
+def written_by(process: subprocess.Popen[bytes], path: Path) -> dict[str, Any]:
+    """Wait until the instance has said where it is."""
+    deadline = time.monotonic() + 60
+    assert process.stdout
+    for line in process.stdout:
+        if b"Ctrl-C" in line or time.monotonic() > deadline:
+            break
+    return dict(json.loads(path.read_text()))
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Start the chromium that is on PATH."""
+    program = shutil.which("chromium")
+    assert program, "install chromium (Debian: apt-get install chromium)"
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        yield started
+        await started.close()
+
+
+@dataclass
+class Visit:
+    """A page and what went wrong on it."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    async def until(self, expression: str, seconds: float = 20) -> None:
+        """Wait until a JavaScript expression is true on the page, and fail naming it when it is not."""
+        deadline = time.monotonic() + seconds
+        while not await self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def visit(instance: Instance, browser: Browser) -> AsyncIterator[Visit]:
+    """Open a page that notes every error, policy violation and request to another origin; there must be none."""
+    context: BrowserContext = await browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = await context.new_page()
+    opened = Visit(page)
+    page.on("console", lambda message: opened.complaints.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(instance.url) else opened.foreign.append(request.url))
+    yield opened
+    await context.close()
+    assert opened.complaints == []
+    assert opened.foreign == []
