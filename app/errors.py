@@ -9,6 +9,7 @@
     |   +-- NotAuthenticated     no session, or one that is over
     |   +-- CredentialsRejected  e-mail and password do not match an account
     |   +-- EmailTaken           the address has an account already
+    +-- MigrationFailed          the database cannot be brought to the present schema
     +-- Unavailable              ours, and worth another try later
         +-- HashingBusy          more passwords are waiting than can be hashed in time
         +-- DatabaseUnavailable  PostgreSQL is away, too slow or read-only
@@ -85,6 +86,12 @@ class EmailTaken(Rejected):
     """The address belongs to an account already."""
 
     code = "email-taken"
+
+
+class MigrationFailed(GatewatchError):
+    """The database cannot be brought to the present schema; the message says why and what to do."""
+
+    code = "migration-failed"
 
 
 class Unavailable(GatewatchError):

@@ -51,6 +51,7 @@ _log = logging.getLogger("gatewatch")
 def run_worker(settings: Settings, listener: socket.socket, control: socket.socket, number: int) -> int:
     """Serve until SIGTERM, or until the launcher at the other end of ``control`` is gone; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s worker {number}: %(levelname)s %(message)s")
+    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it is meant to
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the launcher's business
     uvloop.run(_serve(settings, listener, control))
     return 0

@@ -59,7 +59,7 @@ def load_command(defaults: Callable[[], Defaults] = Defaults) -> click.Command:
     @click.option("--rate", "rate_per_minute", metavar="PER_MINUTE", type=float, help="Another rate.")
     @click.option("--users", type=int, help="Another number of virtual users.")
     @click.pass_context
-    def load(  # noqa: PLR0913, PLR0917 - one parameter a flag
+    def load(
         context: click.Context,
         /,
         scenario: str,

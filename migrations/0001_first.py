@@ -18,7 +18,12 @@ class Migration(migrations.Migration):
                 ("id", fields.UUIDField(primary_key=True, default=uuid4, unique=True, db_index=True)),
                 ("cache_keys", ArrayField(element_type="TEXT")),
             ],
-            options={"table": "pending_invalidations", "table_description": "Cache keys to be deleted", "app": "gatewatch", "pk_attr": "id"},
+            options={
+                "table": "pending_invalidations",
+                "table_description": "Cache keys to be deleted",
+                "app": "gatewatch",
+                "pk_attr": "id",
+            },
             bases=["Model"],
         ),
         ops.CreateModel(
@@ -64,7 +69,12 @@ class Migration(migrations.Migration):
                 ("timezone", fields.CharField(null=True, max_length=64)),
                 ("updated_at", fields.DatetimeField()),
             ],
-            options={"table": "profiles", "table_description": "What people say of themselves", "app": "gatewatch", "pk_attr": "user_id"},
+            options={
+                "table": "profiles",
+                "table_description": "What people say of themselves",
+                "app": "gatewatch",
+                "pk_attr": "user_id",
+            },
             bases=["Model"],
         ),
         ops.CreateModel(

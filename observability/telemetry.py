@@ -44,7 +44,7 @@ class Telemetry:
     variables. Under ``OTEL_SDK_DISABLED=true`` nothing is hooked, published or read: meters still count, for nobody.
     """
 
-    def __init__(  # noqa: PLR0913 - all of it named
+    def __init__(
         self,
         *,
         service: str,

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from sanic import Sanic
 
-from app.embedded import Server, start_postgres, start_redis
+from app.embedded import Server, discard, start_postgres, start_redis
 from app.storage.migrate import migrate
 
 if TYPE_CHECKING:
@@ -23,9 +23,11 @@ Sanic.test_mode = True
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run a PostgreSQL server of our own."""
-    server = start_postgres(tmp_path_factory.mktemp("postgres"))
+    folder = tmp_path_factory.mktemp("stores") / "postgres"
+    server = start_postgres(folder)
     yield server
     server.stop()
+    discard(folder)
 
 
 @pytest.fixture

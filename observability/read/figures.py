@@ -54,7 +54,7 @@ def empty_view(at: float, reason: str) -> View:
     return msgspec.structs.replace(view_of(Ledger(), at, "worker", reason, Slo(), ()), age=None)
 
 
-def view_of(  # noqa: PLR0913, PLR0917 - the parts of one look
+def view_of(
     ledger: Ledger, now: float, scope: Literal["fleet", "worker"], reason: str, slo: Slo, internal: Sequence[str]
 ) -> View:
     """Return the figures of the minute that ends at the newest snapshot (now, when nobody has been heard for long)."""

@@ -157,7 +157,7 @@ class _RecordedProtocol(WebSocketProtocol):
         ended = self.first_write if untimed or upgraded else self.last_write
         self._record(request, method, route, status, error, ended)
 
-    def _record(  # noqa: PLR0913, PLR0917 - the parts of one record; a value to carry them would cost more than the rest
+    def _record(
         self, request: Request | None, method: str, route: str, status: int, error: str, ended: float
     ) -> None:
         recorder = self.recorder
@@ -171,7 +171,7 @@ class _RecordedProtocol(WebSocketProtocol):
                 # A span that cannot be made must not cost the client its connection.
                 _logger.exception("a request span could not be made")
 
-    def _trace(  # noqa: PLR0913, PLR0917 - the parts of one record
+    def _trace(
         self, spans: RequestSpans, request: Request, method: str, route: str, status: int, error: str, ended: float
     ) -> None:
         trace = trace_of(request)

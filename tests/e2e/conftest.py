@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -11,13 +10,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
+from visiting import Instance, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 QUIET = (
     "--no-sandbox",
@@ -29,20 +30,6 @@ QUIET = (
 )
 
 
-@dataclass(frozen=True)
-class Instance:
-    """A running `gatewatch serve`."""
-
-    url: str
-    token: str
-    process: subprocess.Popen[bytes]
-
-    @property
-    def login(self) -> str:
-        """The URL that the launcher prints."""
-        return f"{self.url}/console/login?token={self.token}"
-
-
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """Run an instance with its embedded servers on a free port; it must end cleanly."""
@@ -52,7 +39,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
     plain = {name: value for name, value in plain.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     environment = {**plain, "GATEWATCH_PORT": str(port), "GATEWATCH_DATA_DIR": str(folder)}
-    process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
+    process = subprocess.Popen([sys.executable, "-m", "app", "serve"], env=environment, stdout=subprocess.PIPE)
     try:
         written = written_by(process, folder / "instance.json")
         yield Instance(str(written["url"]), str(written["console_token"]), process)
@@ -87,31 +74,20 @@ async def browser() -> AsyncIterator[Browser]:
         await started.close()
 
 
-@dataclass
-class Visit:
-    """A page and what went wrong on it."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-
-    async def until(self, expression: str, seconds: float = 20) -> None:
-        """Wait until a JavaScript expression is true on the page, and fail naming it when it is not."""
-        deadline = time.monotonic() + seconds
-        while not await self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"never true: {expression}"
-            await asyncio.sleep(0.1)
-
-
 @pytest.fixture
 async def visit(instance: Instance, browser: Browser) -> AsyncIterator[Visit]:
     """Open a page that notes every error, policy violation and request to another origin; there must be none."""
     context: BrowserContext = await browser.new_context(viewport={"width": 1440, "height": 1000})
     page = await context.new_page()
     opened = Visit(page)
-    page.on("console", lambda message: opened.complaints.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on(
+        "console",
+        lambda message: opened.complaints.append(message.text) if message.type in {"error", "warning"} else None,
+    )
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(instance.url) else opened.foreign.append(request.url))
+    page.on(
+        "request", lambda request: None if request.url.startswith(instance.url) else opened.foreign.append(request.url)
+    )
     yield opened
     await context.close()
     assert opened.complaints == []

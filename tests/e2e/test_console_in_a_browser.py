@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 if TYPE_CHECKING:
-    from conftest import Instance, Visit
     from playwright.async_api import Browser
+    from visiting import Instance, Visit
 
 PERSON = {"email": "ann@example.org", "password": "correct horse battery"}
 

@@ -21,7 +21,7 @@ SPAN = "00f067aa0ba902b7"
         (f"01-{TRACE}-{SPAN}-01-later-versions-may-say-more", True),
     ],
 )
-def test_a_valid_header_names_the_trace(header: str, sampled: bool) -> None:  # noqa: FBT001 - a table
+def test_a_valid_header_names_the_trace(header: str, sampled: bool) -> None:
     """The ids and the caller's decision are taken from a valid header."""
     trace = parse_traceparent(header)
     assert trace is not None
