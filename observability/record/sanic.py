@@ -157,9 +157,7 @@ class _RecordedProtocol(WebSocketProtocol):
         ended = self.first_write if untimed or upgraded else self.last_write
         self._record(request, method, route, status, error, ended)
 
-    def _record(
-        self, request: Request | None, method: str, route: str, status: int, error: str, ended: float
-    ) -> None:
+    def _record(self, request: Request | None, method: str, route: str, status: int, error: str, ended: float) -> None:
         recorder = self.recorder
         seconds = ended - self.first_byte
         recorder.in_flight -= 1
