@@ -82,6 +82,7 @@ class Broadcast:
 
     def stop(self) -> None:
         """End every stream now and admit no more."""
+        self._stopped = True
         self._turn.set()
         self._end_ticker()
 
