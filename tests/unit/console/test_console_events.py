@@ -104,8 +104,9 @@ async def test_stopping_the_server_ends_streams_at_once(visited: Served) -> None
     async with watching(visited) as stream:
         await anext(stream)
         started = asyncio.get_running_loop().time()
-        await visited.stop()
-        rest = [event async for event in stream]
+        async with asyncio.timeout(5):
+            await visited.stop()
+            rest = [event async for event in stream]
     assert asyncio.get_running_loop().time() - started < 2
     assert rest == []
 
