@@ -25,11 +25,13 @@ _AWAY = (
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresIOError,
 )
-"""What a server that is away, restarting, full, read-only or too slow raises; Tortoise translates none of it."""
+"""What a server that is away, restarting, full, read-only closed to us or too slow raises; Tortoise translates none of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,14 +79,14 @@ class MeteredPool(Pool):
         del timeout  # every caller has the same bound
         meter, begin = self._meter, self._clock()
         meter.enqueue()
+        limit = asyncio.timeout(self._max_wait)
         try:
-            async with asyncio.timeout(self._max_wait):
+            async with limit:
                 connection = await self._first_sound()
-        except TimeoutError:
-            meter.give_up(self._clock() - begin, timed_out=True)
-            raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
-        except BaseException:
-            meter.give_up(self._clock() - begin, timed_out=False)
+        except BaseException as error:
+            meter.give_up(self._clock() - begin, timed_out=limit.expired())
+            if limit.expired() and isinstance(error, TimeoutError):
+                raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
             raise
         meter.lend(self._clock() - begin)
         meter.opened = self.get_size()
@@ -103,17 +103,13 @@ class MeteredPool(Pool):
         raise DatabaseUnavailable("no database connection was sound")
 
     async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        """Take a connection back; it is counted as returned however the return goes."""
+        """Take a connection back. It counts as returned at once: the next caller may have it before we hear of it."""
         held = getattr(connection, "_con", None)  # asyncpg has no public way to ask
-        lent = held is not None
-        if lent:
+        if held is not None:
             cast("TimedConnection", held).idle_since = self._clock()
-        try:
-            await super().release(connection, timeout=timeout)
-        finally:
-            if lent:
-                self._meter.give_back()
-                self._meter.opened = self.get_size()
+            self._meter.give_back()
+        await super().release(connection, timeout=timeout)
+        self._meter.opened = self.get_size()
 
 
 async def _keep(_: Any) -> None:

@@ -1,0 +1,150 @@
+"""The connection pool: what it lends is sound, and what lies idle goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from app.errors import DatabaseUnavailable
+from app.storage.database import Database, PoolOptions, Statement
+from observability.record.meters import PoolMeter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+WHO = Statement("who", "SELECT pg_backend_pid() AS pid")
+
+
+class Wire:
+    """A TCP relay to PostgreSQL whose connections can be cut off without a word, as a firewall forgets them."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._to = (host, port)
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.accepted = 0
+        self.refusing = False
+
+    async def listen(self) -> asyncio.Server:
+        """Start on a free port."""
+        return await asyncio.start_server(self._accept, "127.0.0.1", 0)
+
+    def forget(self) -> None:
+        """Carry nothing on any open connection any more, in either direction, and close none."""
+        for pump in self._pumps:
+            pump.cancel()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.forget()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        if self.refusing:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(*self._to)
+        self._writers += [writer, back]
+        for source, sink in ((reader, back), (there, writer)):
+            pump = asyncio.get_running_loop().create_task(_carry(source, sink))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+
+async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+    sink.close()
+
+
+@pytest.fixture
+async def wire(database_url: str) -> AsyncIterator[tuple[Wire, str]]:
+    """Relay to the database; give the relay and the URL that goes through it."""
+    parts = urlsplit(database_url)
+    relay = Wire(str(parts.hostname), int(parts.port or 5432))
+    server = await relay.listen()
+    port = server.sockets[0].getsockname()[1]
+    yield relay, database_url.replace(f":{parts.port}/", f":{port}/")
+    relay.close()
+    server.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, **changes: float) -> AsyncIterator[tuple[Database, PoolMeter]]:
+    """Open a pool with some options changed."""
+    usual = {"size": 2, "max_wait": 3.0, "idle_timeout": 600.0, "validate_after": 30.0, "query_timeout": 5.0}
+    meter = PoolMeter("postgresql", 2)
+    database = await Database.open(url, PoolOptions(**{**usual, **changes}), meter)  # type: ignore[arg-type] # size is whole
+    try:
+        yield database, meter
+    finally:
+        await database.close()
+
+
+async def test_a_connection_that_died_while_idle_is_found_out_and_replaced(wire: tuple[Wire, str]) -> None:
+    """The validation query meets silence, so the caller gets another connection and no error."""
+    relay, url = wire
+    async with opened(url, validate_after=0.0) as (database, meter):
+        [first] = await database.fetch(WHO)
+        relay.forget()
+        [second] = await database.fetch(WHO)
+        assert first["pid"] != second["pid"]
+        assert (meter.freeze().in_use, meter.freeze().pending) == (0, 0)
+
+
+async def test_a_connection_that_was_just_used_is_not_asked_again(wire: tuple[Wire, str]) -> None:
+    """Validation costs a round trip only after a connection was idle for a while."""
+    relay, url = wire
+    async with opened(url, validate_after=30.0, query_timeout=0.5) as (database, _):
+        await database.fetch(WHO)
+        relay.forget()
+        with pytest.raises(DatabaseUnavailable):
+            await database.fetch(WHO)
+        await database.fetch(WHO)
+
+
+async def test_an_idle_connection_is_closed_in_time(wire: tuple[Wire, str]) -> None:
+    """After the idle timeout the next caller gets a new connection, because the old one is gone."""
+    relay, url = wire
+    async with opened(url, idle_timeout=0.2) as (database, _):
+        await database.fetch(WHO)
+        await database.fetch(WHO)
+        assert relay.accepted == 1
+        await asyncio.sleep(0.5)
+        await database.fetch(WHO)
+        assert relay.accepted == 2
+
+
+async def test_a_server_that_is_away_is_told_at_once_and_found_again(wire: tuple[Wire, str]) -> None:
+    """A refused connection is an error that says come back, and nothing stays lent."""
+    relay, url = wire
+    async with opened(url) as (database, meter):
+        relay.refusing = True
+        for _ in range(5):
+            with pytest.raises(DatabaseUnavailable):
+                await database.fetch(WHO)
+        relay.refusing = False
+        assert await database.fetch(WHO)
+        assert (meter.freeze().in_use, meter.freeze().pending) == (0, 0)
+
+
+async def test_a_caller_that_leaves_takes_no_connection_with_it(wire: tuple[Wire, str]) -> None:
+    """Callers cancelled while they wait or while they query leave the pool as it was."""
+    _, url = wire
+    slow = Statement("slow", "SELECT pg_sleep(5)")
+    async with opened(url) as (database, meter):
+        for _ in range(10):
+            calls = [asyncio.create_task(database.fetch(slow)) for _ in range(6)]
+            await asyncio.sleep(0.02)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        assert await asyncio.gather(*(database.fetch(WHO) for _ in range(4)))
+        assert (meter.freeze().in_use, meter.freeze().pending) == (0, 0)
+        assert meter.freeze().high_water <= 2
