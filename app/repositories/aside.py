@@ -35,6 +35,11 @@ class Family:
     lifetime: Callable[[Any], float]
     meter: CacheMeter
 
+    def fill(self, lease: Lease, value: Any | None) -> Fill:
+        """Pack a value to be cached under a lease; what is missing or over already gives the lease back."""
+        ttl = self.lifetime(value) if value is not None else 0.0
+        return Fill(lease, msgspec.msgpack.encode(value), ttl) if ttl > 0 else Fill(lease, None)
+
     def unpack(self, raw: bytes) -> Any | None:
         """Read a packed value; one that another version of the code wrote counts as missing."""
         try:
@@ -100,6 +105,7 @@ class CacheAside:
         flight = self._flights[keys] = asyncio.get_running_loop().create_future()
         accepted = False
         values: Values = ()
+        leases: Sequence[Lease | None] = ()
         try:
             leases = await self._lease(keys, wanted)
             values = await load()
@@ -107,6 +113,9 @@ class CacheAside:
             # answered, all before we hear of the acceptance.
             del self._flights[keys]
             accepted = await self._fill(wanted, leases, values)
+        except Exception:
+            await self._fill(wanted, leases, [None] * len(leases))
+            raise
         finally:
             if self._flights.get(keys) is flight:
                 del self._flights[keys]
@@ -121,11 +130,12 @@ class CacheAside:
             return [None] * len(keys)
 
     async def _fill(self, wanted: Sequence[Wanted], leases: Sequence[Lease | None], values: Values) -> bool:
-        """Fill what was found; say whether every value was found and accepted, so that others may share it."""
+        """Fill what was found, and give back the leases of what was not, so that whoever comes next can fill it.
+
+        Say whether every value was found and accepted: only then may others share it.
+        """
         fills = [
-            Fill(lease, msgspec.msgpack.encode(value), ttl)
-            for item, lease, value in zip(wanted, leases, values, strict=True)
-            if lease and value is not None and (ttl := item.family.lifetime(value)) > 0
+            item.family.fill(lease, value) for item, lease, value in zip(wanted, leases, values, strict=False) if lease
         ]
         if not fills:
             return False
@@ -134,9 +144,10 @@ class CacheAside:
         except CacheUnavailable:
             _count(wanted, "errors")
             return False
-        for item in wanted:
-            item.family.meter.refused += not all(answers)
-        return len(fills) == len(wanted) and all(answers)
+        if not all(answer for fill, answer in zip(fills, answers, strict=True) if fill.value):
+            _count(wanted, "refused")
+            return False
+        return len(fills) == len(wanted) and all(fill.value for fill in fills)
 
 
 def _count(wanted: Sequence[Wanted], outcome: str) -> None:

@@ -28,7 +28,9 @@ from redis.exceptions import RedisError, ResponseError
 from app.errors import CacheUnavailable
 from app.storage.breaker import Breaker
 
-FILL = (Path(__file__).parent / "lua" / "fill.lua").read_text()
+_SCRIPTS = Path(__file__).parent / "lua"
+FILL = (_SCRIPTS / "fill.lua").read_text()
+RELEASE = (_SCRIPTS / "release.lua").read_text()
 LEASE_SECONDS = 10
 """Longer than a pool wait and a query together may take by default; a lease that runs out costs one refused fill."""
 
@@ -52,11 +54,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A value on its way into the cache under a lease, to live ``ttl`` seconds."""
+    """A value on its way into the cache under a lease, to live ``ttl`` seconds; None gives the lease back."""
 
     lease: Lease
-    value: bytes
-    ttl: float
+    value: bytes | None
+    ttl: float = 0.0
 
 
 _Read = tuple[Sequence[str], asyncio.Future[list[bytes | None]]]
@@ -129,7 +131,7 @@ class Cache:
         return [Lease(key, server, token) if reply else None for key, reply in zip(keys, replies, strict=True)]
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
-        """Put values whose leases still stand; say of each whether it was accepted."""
+        """Put values whose leases still stand, give back leases without a value; say of each whether it was done."""
         answers = [False] * len(fills)
 
         def commands(server: bytes) -> list[_Command]:
@@ -237,6 +239,8 @@ async def _reply(connection: AbstractConnection) -> Any:
 
 def _fill_command(fill: Fill, server: bytes) -> _Command:
     key = fill.lease.key
+    if fill.value is None:
+        return ("EVAL", RELEASE, 1, lease_key(key), fill.lease.token)
     milliseconds = max(1, int(fill.ttl * 1000))
     return ("EVAL", FILL, 2, key, lease_key(key), fill.lease.token, server + fill.value, milliseconds)
 

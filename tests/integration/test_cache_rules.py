@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.errors import CacheUnavailable
+from app.errors import CacheUnavailable, DatabaseUnavailable
 from app.repositories.aside import CacheAside, Family, Wanted
 from app.repositories.invalidations import Invalidations
 from app.storage.cache import Cache, Fill, Lease
@@ -161,6 +162,28 @@ async def test_only_one_reader_holds_the_lease(cache: Cache) -> None:
     assert await cache.fill([Fill(Lease(KEY, first.server, b"made up"), b"x", 60)]) == [False]
     assert await cache.fill([Fill(first, b"y", 60)]) == [True]
     assert await cache.read([KEY]) == [b"y"]
+
+
+@pytest.mark.parametrize("outcome", ["nothing", "an error"])
+async def test_a_reader_that_finds_nothing_gives_its_lease_back(cache: Cache, fetch: Fetch, outcome: str) -> None:
+    """Else a stranger with a made-up token could keep somebody's profile out of the cache."""
+
+    async def fruitless() -> Any:
+        if outcome == "an error":
+            raise DatabaseUnavailable("away")
+
+    with contextlib.suppress(DatabaseUnavailable):
+        assert await fetch(fruitless) is None
+    assert await fetch(new) == NEW
+    assert await cache.read([KEY]) != [None]
+
+
+async def test_a_lease_is_given_back_by_its_holder_only(cache: Cache) -> None:
+    """One that has run out and been taken by another reader stays with that reader."""
+    [lease] = await cache.lease([KEY])
+    assert lease is not None
+    assert await cache.fill([Fill(Lease(KEY, lease.server, b"another"), None)]) == [False]
+    assert await cache.fill([Fill(lease, b"x", 60)]) == [True]
 
 
 # Rule 3: concurrent misses share a load, but only one whose fill was accepted.
