@@ -59,6 +59,8 @@ class Session(Model):
     created_at = fields.DatetimeField()
     last_seen_at = fields.DatetimeField()
     expires_at = fields.DatetimeField()
+    address = fields.CharField(max_length=45, null=True)
+    client = fields.CharField(max_length=255, null=True)
 
     class Meta:
         """Names."""
@@ -83,3 +85,45 @@ class PendingInvalidation(Model):
 
         table = "pending_invalidations"
         table_description = "Cache keys to be deleted"
+
+
+class EmailToken(Model):
+    """A secret that was mailed to prove that a mailbox is read. Only its SHA-256 is kept."""
+
+    id = fields.UUIDField(primary_key=True)
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "gatewatch.User", related_name="email_tokens", on_delete=fields.CASCADE, db_index=False
+    )
+    purpose = fields.CharField(max_length=16)
+    token_hash = fields.BinaryField()
+    expires_at = fields.DatetimeField()
+    used_at = fields.DatetimeField(null=True)
+
+    class Meta:
+        """Names."""
+
+        table = "email_tokens"
+        table_description = "Secrets sent by mail"
+        constraints = (UniqueConstraint(fields=("token_hash",), name="idx_email_tokens_token"),)
+        indexes = (
+            Index(fields=("user_id",), name="idx_email_tokens_user_id"),
+            Index(fields=("expires_at",), name="idx_email_tokens_expires_at"),
+        )
+
+
+class OutboxMail(Model):
+    """A mail to be sent. It carries no secret: the token in it is derived when it is sent."""
+
+    id = fields.UUIDField(primary_key=True)
+    recipient = fields.CharField(max_length=320)
+    kind = fields.CharField(max_length=32)
+    email_token_id = fields.UUIDField(null=True)
+    attempts = fields.IntField(default=0)
+    due_at = fields.DatetimeField()
+
+    class Meta:
+        """Names."""
+
+        table = "outbox"
+        table_description = "Mails to be sent"
+        indexes = (Index(fields=("due_at",), name="idx_outbox_due_at"),)
