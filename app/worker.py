@@ -22,7 +22,7 @@ from app import __version__
 from app.control import Control
 from app.load import LauncherLoad
 from app.server import Parts, create_app
-from app.storage.cache import telemetry_client
+from app.storage.cache import eviction_warning, telemetry_client
 from observability.model import load_slo
 from observability.telemetry import Telemetry
 
@@ -53,11 +53,11 @@ def run_worker(settings: Settings, listener: socket.socket, control: socket.sock
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s worker {number}: %(levelname)s %(message)s")
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it is meant to
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the launcher's business
-    uvloop.run(_serve(settings, listener, control))
+    uvloop.run(_serve(settings, listener, control, number))
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, control_end: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, control_end: socket.socket, number: int) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     control = await Control.open(control_end)
@@ -80,6 +80,8 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         server = await listen(app, listener, telemetry.protocol)
         parts.services.health.state = "serving"
         control.say("ready")
+        if number == 1 and (warning := await eviction_warning(redis)):
+            _log.warning(warning)
         await _until(stopping, control.gone)
         if control.gone.is_set():
             _end_within(ORPHAN_SECONDS)

@@ -260,6 +260,20 @@ async def _greet(connection: AbstractConnection) -> None:
     connection.run_id = run_id.ljust(_RUN_ID_BYTES)[:_RUN_ID_BYTES]  # type: ignore[attr-defined] # redis-py leaves room for it
 
 
+async def eviction_warning(redis: Redis) -> str | None:
+    """Say what is wrong with the server's eviction policy; None when nothing is, or when it cannot be asked."""
+    try:
+        policy = (await redis.info("memory")).get("maxmemory_policy", "")
+    except (RedisError, OSError):
+        return None
+    if policy.startswith("volatile-"):
+        return None
+    return (
+        f"Redis has maxmemory-policy {policy}: with allkeys-* it evicts leases and limits like anything else, with "
+        "noeviction it refuses what is new once it is full; set volatile-lru"
+    )
+
+
 def telemetry_client(url: str, *, timeout: float) -> Redis:
     """Make the client that telemetry publishes through: its own connections, bounded waits, no retries of its own."""
     return Redis.from_url(

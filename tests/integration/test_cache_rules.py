@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from app.errors import CacheUnavailable, DatabaseUnavailable
 from app.repositories.aside import CacheAside, Family, Wanted
 from app.repositories.invalidations import Invalidations
-from app.storage.cache import Cache, Fill, Lease
+from app.storage.cache import Cache, Fill, Lease, eviction_warning
 from app.values import Profile
 from observability.record.meters import CacheMeter
 
@@ -350,3 +350,13 @@ async def until_available(action: Callable[[], Awaitable[object]]) -> None:
         else:
             return
     raise AssertionError("Redis did not come back")
+
+
+@pytest.mark.parametrize(("policy", "warned"), [("volatile-lru", False), ("volatile-ttl", False), ("noeviction", True), ("allkeys-lru", True)])  # fmt: skip
+async def test_another_eviction_policy_is_warned_of(redis: Server, policy: str, warned: bool) -> None:
+    """A Redis that may evict leases, or refuse new values, is named with what to set; one that is away is not."""
+    async with Redis.from_url(redis.url) as client:
+        await client.config_set("maxmemory-policy", policy)
+        warning = await eviction_warning(client)
+    assert (warning is not None and policy in warning) == warned
+    assert await eviction_warning(Redis(port=1)) is None
