@@ -21,6 +21,7 @@ from app.repositories.aside import CacheAside, Family
 from app.repositories.invalidations import Invalidations
 from app.repositories.keys import PROFILE_SECONDS
 from app.repositories.sessions import Sessions
+from app.security.clients import TrustedProxies
 from app.security.passwords import Passwords
 from app.services.accounts import AccountService
 from app.services.completion import Completion
@@ -129,6 +130,7 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
     app.config.ACCESS_LOG = False
     app.config.INSPECTOR = False
     app.config.MOTD = False
+    app.ctx.trusted_proxies = TrustedProxies(settings.trusted_proxies)
     app.blueprint(auth_routes(services))
     app.blueprint(health_routes(services))
     if settings.console_token:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -75,6 +76,13 @@ def _switch(text: str) -> bool:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(map(ip_network, _names(text)))
+    except ValueError:
+        raise ValueError("must be IP addresses or networks like 10.0.0.0/8, separated by commas") from None
 
 
 def _cores() -> int:
@@ -178,6 +186,13 @@ class Settings:
     )
     password_min_length: int = _setting(
         "GATEWATCH_PASSWORD_MIN_LENGTH", 8, _integer(8, 128), "Shortest password accepted (15 is recommended)."
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        "GATEWATCH_TRUSTED_PROXIES",
+        (),
+        _networks,
+        "Proxies whose X-Forwarded-For is believed: addresses and networks, comma-separated.",
+        "none",
     )
     instance: str = _setting("GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port")
 

@@ -25,6 +25,7 @@ def test_nothing_set_is_a_whole_configuration() -> None:
         ("GATEWATCH_PORT", "80000"), ("GATEWATCH_PORT", "web"), ("GATEWATCH_WORKERS", "0"), ("GATEWATCH_POOL_MAX_WAIT", "nan"),
         ("GATEWATCH_CONSOLE_TOKEN", "short"), ("DATABASE_URL", "mysql://x/y"), ("DATABASE_URL", "postgres:///y"),
         ("REDIS_URL", "localhost"), ("GATEWATCH_LOAD", "maybe"), ("GATEWATCH_PROT", "8000"),
+        ("GATEWATCH_TRUSTED_PROXIES", "proxy.example.org"), ("GATEWATCH_TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
