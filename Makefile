@@ -4,6 +4,7 @@
 ##   make load          send load to it: SCENARIO=smoke (30 s) or baseline (5 min)
 ##   make test          all tests, also while `make run` is up; ARGS= goes to pytest
 ##   make check         lint, format, types, import contracts
+##   make bench         CPU a request beside bare Sanic; minutes, on a quiet machine
 ##   make screenshots   the pictures in the documentation
 ##   make lock          write constraints.txt anew, from the newest versions that setup.cfg allows
 ##   make clean         remove what was installed and built; the data in .data stays
@@ -14,7 +15,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help run load test check screenshots lock clean assets browser FORCE
+.PHONY: help run load test check bench screenshots lock clean assets browser FORCE
 
 SCENARIO ?= smoke
 ARGS ?=
@@ -52,6 +53,9 @@ check: $(VENV)/.installed-lint
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-test
+	@exec $(BIN)/python -m benchmarks
 
 screenshots: $(VENV)/.installed-test assets browser
 	@exec $(BIN)/python docs/screenshots.py
