@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 import msgspec
 
 from app.errors import FieldError, InvalidFields, InvalidRequest, UnsupportedMediaType
-from app.values import ProfileChange
+from app.security import addresses
+from app.values import Name, ProfileChange, shown
 
 if TYPE_CHECKING:
     from sanic import Request
 
 Body = TypeVar("Body")
+
+Email = Annotated[str, shown(format="email", maxLength=addresses.LONGEST)]
+NewPassword = Annotated[str, shown(**{"$ref": "#/components/schemas/NewPassword"})]
+"""How short it may be is a setting, so its schema is written when the documentation is."""
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
@@ -23,15 +28,15 @@ _MISSING = re.compile(r"missing required field `([^`]*)`")
 class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /auth/register."""
 
-    email: str
-    password: str
-    name: str | None = None
+    email: Email
+    password: NewPassword
+    name: Name | None = None
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /auth/login."""
 
-    email: str
+    email: Email
     password: str
 
 

@@ -6,24 +6,30 @@ import re
 import zoneinfo
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
 from app.errors import FieldError, InvalidFields
 from app.security.addresses import normalise
 from app.security.passwords import LONGEST_BYTES, canonical
-from app.values import ProfileChange
+from app.values import (
+    HTTPS_URL,
+    LANGUAGE_TAG,
+    LONGEST_BIO,
+    LONGEST_NAME,
+    LONGEST_URL,
+    ONE_LINE,
+    SOME_LINES,
+    ProfileChange,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LONGEST_NAME = 100
-LONGEST_BIO = 1000
-LONGEST_URL = 2048
-_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_CONTROL_OR_BREAK = re.compile(r"[\x00-\x1f\x7f]")
+_ONE_LINE = re.compile(ONE_LINE)
+_SOME_LINES = re.compile(SOME_LINES)
+_HTTPS_URL = re.compile(HTTPS_URL)
+_LANGUAGE_TAG = re.compile(LANGUAGE_TAG)
 
 email = normalise
 
@@ -39,21 +45,20 @@ def password(text: str, shortest: int) -> str:
 
 def name(text: str) -> str:
     """A display name: one line."""
-    text = text.strip()
-    if not text:
+    if not text.strip():
         raise ValueError("must not be empty; null takes it away")
     if len(text) > LONGEST_NAME:
         raise ValueError(f"must have at most {LONGEST_NAME} characters")
-    if _CONTROL_OR_BREAK.search(text):
+    if not _ONE_LINE.fullmatch(text):
         raise ValueError("must not contain control characters")
-    return text
+    return text.strip()
 
 
 def bio(text: str) -> str:
     """A text of some lines."""
     if len(text) > LONGEST_BIO:
         raise ValueError(f"must have at most {LONGEST_BIO} characters")
-    if _CONTROL.search(text):
+    if not _SOME_LINES.fullmatch(text):
         raise ValueError("must not contain control characters")
     return text
 
@@ -62,11 +67,7 @@ def avatar_url(text: str) -> str:
     """An https URL."""
     if len(text) > LONGEST_URL:
         raise ValueError(f"must have at most {LONGEST_URL} characters")
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError("must be an https URL") from None
-    if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
+    if not _HTTPS_URL.fullmatch(text):
         raise ValueError("must be an https URL")
     return text
 
