@@ -138,6 +138,12 @@ class Settings:
     slo: Path = _setting(  # noqa: RUF009 - the same
         "GATEWATCH_SLO", DEFAULT_SLO, Path, "The targets file (slo.toml).", "the one in the package"
     )
+    max_connections: int = _setting(
+        "GATEWATCH_MAX_CONNECTIONS",
+        10000,
+        _integer(1, 1000000),
+        "Client connections of this instance, divided among its workers; one more is closed at once.",
+    )
     pool_size: int = _setting(
         "GATEWATCH_POOL_SIZE",
         20,
@@ -184,6 +190,13 @@ class Settings:
         "Seconds a session lives after login.",
         "2592000",
     )
+    session_idle: float = _setting(
+        "GATEWATCH_SESSION_IDLE",
+        14 * 86400.0,
+        _seconds(900, 365 * 86400),
+        "Seconds without a request after which a session is over, 5 minutes more at most.",
+        "1209600",
+    )
     password_min_length: int = _setting(
         "GATEWATCH_PASSWORD_MIN_LENGTH", 8, _integer(8, 128), "Shortest password accepted (15 is recommended)."
     )
@@ -220,6 +233,11 @@ class Settings:
     def pool_size_of_worker(self) -> int:
         """How many connections one worker may hold."""
         return max(1, self.pool_size // self.workers)
+
+    @property
+    def max_connections_of_worker(self) -> int:
+        """How many clients one worker may be connected to."""
+        return max(1, self.max_connections // self.workers)
 
     @property
     def hash_threads_of_worker(self) -> int:

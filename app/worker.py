@@ -20,6 +20,7 @@ from sanic.http.constants import HTTP
 
 from app import __version__
 from app.control import Control
+from app.handlers.strict import strict
 from app.load import LauncherLoad
 from app.server import Parts, create_app
 from app.storage.cache import eviction_warning, telemetry_client
@@ -77,7 +78,8 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         stack.push_async_callback(telemetry.stop)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
         app = create_app(settings, parts.services, telemetry, load)
-        server = await listen(app, listener, telemetry.protocol)
+        protocol = strict(telemetry.protocol, most_connections=settings.max_connections_of_worker)
+        server = await listen(app, listener, protocol)
         parts.services.health.state = "serving"
         control.say("ready")
         if number == 1 and (warning := await eviction_warning(redis)):

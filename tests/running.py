@@ -13,13 +13,15 @@ import asyncpg
 import httpx
 from sanic import Sanic
 
+from app.handlers.strict import strict
 from app.load import LauncherLoad
-from app.server import Parts, create_app
+from app.server import Parts, create_app, utc_now
 from app.worker import drain, listen
 from observability.model import load_slo
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from app.services.ports import Clock
     from app.settings import Settings
 
 EMAIL = "ann@example.org"
@@ -63,17 +65,18 @@ Serve = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
+async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Service]:
     """Run a worker with these settings."""
     assert settings.database_url
     telemetry = Telemetry(
         service="gatewatch", version="test", instance="test", slo=load_slo(settings.slo), environment={}
     )
-    parts = await Parts.open(settings, telemetry.recorder)
+    parts = await Parts.open(settings, telemetry.recorder, clock)
     app = create_app(settings, parts.services, telemetry, LauncherLoad(None, settings.data_dir, allowed=False))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = await listen(app, listener, telemetry.protocol)
+    protocol = strict(telemetry.protocol, most_connections=settings.max_connections_of_worker)
+    server = await listen(app, listener, protocol)
     parts.services.health.state = "serving"
     sql = await asyncpg.connect(settings.database_url)
     try:

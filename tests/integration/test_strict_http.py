@@ -1,0 +1,120 @@
+"""HTTP as strangers may write it: read strictly, bounded in size, time and number."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from running import Serve, Service
+
+HOST = b"Host: x\r\n"
+
+
+async def say(service: Service, *parts: bytes, pause: float = 0.0) -> bytes:
+    """Send bytes on a connection of their own; return all that comes back until the server closes or falls silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(pause)
+        answer = b""
+        while True:
+            try:
+                async with asyncio.timeout(1 if answer else 12):
+                    data = await reader.read(65536)
+            except TimeoutError:
+                return answer
+            except ConnectionError:
+                return answer
+            if not data:
+                return answer
+            answer += data
+    finally:
+        writer.transport.abort()
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Return the status of every answer in a stream of them."""
+    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+
+
+MALFORMED = {
+    "space before a colon": b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\n",
+    "folded line": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n 2\r\n\r\n",
+    "no Host": b"GET /health/live HTTP/1.1\r\n\r\n",
+    "two Hosts": b"GET /health/live HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "two lengths": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length and chunks": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a length that is none": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: two\r\n\r\n{}",
+    "a signed length": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}",
+    "a negative length": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: -2\r\n\r\n{}",
+    "another coding": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "a bad chunk": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "no version": b"GET /health/live\r\nHost: x\r\n\r\n",
+    "another version": b"GET /health/live HTTP/2.0\r\nHost: x\r\n\r\n",
+    "a NUL": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n",
+    "a bare line feed": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: a\nX-B: b\r\n\r\n",
+    "a header without a colon": b"GET /health/live HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n",
+    "a method that is no token": b"G{T /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("bytes_sent", MALFORMED.values(), ids=MALFORMED.keys())
+async def test_what_is_not_http_is_a_400_and_the_end_of_the_connection(service: Service, bytes_sent: bytes) -> None:
+    """The answer is a problem document, and what follows on the connection is never taken for a request."""
+    answer = await say(service, bytes_sent + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert statuses(answer) == [400]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    assert json.loads(body)["code"] == "invalid-request"
+
+
+async def test_what_is_http_is_answered(service: Service) -> None:
+    """Old, chunked, pipelined and oddly cased requests are all fine."""
+    asked = (
+        b"GET /health/live HTTP/1.1\r\nhOsT:x\r\nX-Empty:\r\n\r\n"
+        b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        b"GET /health/live HTTP/1.0\r\n\r\n"
+    )
+    assert statuses(await say(service, asked)) == [200, 422, 200]
+
+
+async def test_a_head_that_is_too_large_is_refused(service: Service) -> None:
+    """A client cannot make us hold more than a head's worth of it."""
+    answer = await say(service, b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 100_000 + b"\r\n\r\n")
+    assert statuses(answer) == [413]
+
+
+async def test_a_trickle_does_not_buy_time(service: Service) -> None:
+    """A byte every now and then, without end, is cut off: a head has its five seconds once."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(b"GET /health/live HTTP/1.1\r\n")
+    begin = asyncio.get_running_loop().time()
+    answer = asyncio.create_task(reader.read())
+    while not answer.done() and asyncio.get_running_loop().time() - begin < 15:
+        writer.write(b"X")
+        await asyncio.wait([answer], timeout=0.2)
+    assert 4 < asyncio.get_running_loop().time() - begin < 12
+    assert statuses(await answer) == [408]
+    writer.transport.abort()
+
+
+async def test_one_connection_too_many_is_closed_at_once(serve: Serve) -> None:
+    """Past the bound a connection gets nothing; those inside the bound are served, and places become free again."""
+    async with serve(max_connections=3) as service:
+        inside = [await asyncio.open_connection("127.0.0.1", service.port) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        assert await say(service, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+        reader, writer = inside[0]
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert statuses(await reader.read()) == [200]
+        await asyncio.sleep(0.1)
+        assert statuses(await say(service, b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) == [
+            200
+        ]
+        for _, opened in inside:
+            opened.transport.abort()
