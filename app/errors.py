@@ -9,6 +9,11 @@
     |   +-- NotAuthenticated     no session, or one that is over
     |   +-- CredentialsRejected  e-mail and password do not match an account
     |   +-- EmailTaken           the address has an account already
+    |   +-- EmailNotVerified     login needs a verified address, and this one is not yet
+    |   +-- TokenRejected        a token from a mail that is wrong, spent, expired or replaced
+    |   +-- Forbidden            the caller is known, and may not do this
+    |   +-- NotFound             there is no such thing, or none that the caller may know of
+    +-- RateLimited              the caller asks too often
     +-- MigrationFailed          the database cannot be brought to the present schema
     +-- Unavailable              ours, and worth another try later
         +-- HashingBusy          more passwords are waiting than can be hashed in time
@@ -86,6 +91,46 @@ class EmailTaken(Rejected):
     """The address belongs to an account already."""
 
     code = "email-taken"
+
+
+class Forbidden(Rejected):
+    """We know who asks, and they may not do this."""
+
+    code = "forbidden"
+
+
+class NotFound(Rejected):
+    """What is named does not exist, or is none of the caller's business, which is the same to them."""
+
+    code = "not-found"
+
+
+class EmailNotVerified(Rejected):
+    """The password is right, but login is for those who have verified their address."""
+
+    code = "email-not-verified"
+
+
+class TokenRejected(Rejected):
+    """A token from a mail that is wrong, spent, expired or replaced by a newer one; which of these is not said."""
+
+    code = "token-rejected"
+
+
+class RateLimited(GatewatchError):
+    """The caller asks too often: more than ``quota`` times in ``window`` seconds under the limit named ``policy``.
+
+    ``wait`` is given in microseconds; ``retry_after`` is in whole seconds, never too few.
+    """
+
+    code = "rate-limited"
+
+    def __init__(self, policy: str, *, quota: int, window: int, wait: int) -> None:
+        super().__init__(f"at most {quota} such requests in {window} s are answered; wait before the next one")
+        self.policy = policy
+        self.quota = quota
+        self.window = window
+        self.retry_after = -(-wait // 1_000_000)
 
 
 class MigrationFailed(GatewatchError):

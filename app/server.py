@@ -14,27 +14,32 @@ from typing import TYPE_CHECKING, Any, Self
 from sanic import Sanic
 
 from app.errors import GatewatchError
+from app.handlers.limits import limit_routes
+from app.handlers.openapi_routes import docs_routes
+from app.handlers.password_routes import password_routes
 from app.handlers.problems import ProblemHandler
 from app.handlers.routes import Services, auth_routes, health_routes
+from app.handlers.session_routes import session_routes
+from app.handlers.strict import StrictRequest
+from app.handlers.user_routes import user_routes
+from app.limits import open_limits
+from app.mailer.assembly import MailParts
 from app.repositories.accounts import Accounts
-from app.repositories.aside import CacheAside, Family
 from app.repositories.invalidations import Invalidations
-from app.repositories.keys import PROFILE_SECONDS
-from app.repositories.sessions import Sessions
 from app.security.clients import TrustedProxies
 from app.security.passwords import Passwords
 from app.services.accounts import AccountService
 from app.services.completion import Completion
 from app.services.health import HealthService
 from app.services.profiles import ProfileService
-from app.services.sessions import SessionService
+from app.sessions import SessionParts
 from app.storage.cache import Cache
 from app.storage.database import Database, PoolOptions, Statement
-from app.values import Session, User
 from console import Access, LoadControl, create_console
 from observability.record.recorder import Recorder
 
 if TYPE_CHECKING:
+    from app.services.ports import Clock
     from app.settings import Settings
     from observability.record.meters import PoolMeter
     from observability.telemetry import Telemetry
@@ -65,10 +70,13 @@ class Parts:
     completion: Completion
     invalidations: Invalidations
     services: Services
+    sessions: SessionParts
+    mail: MailParts
     sweeping: asyncio.Task[None]
+    housekeeping: asyncio.Task[None]
 
     @classmethod
-    async def open(cls, settings: Settings, recorder: Recorder) -> Self:
+    async def open(cls, settings: Settings, recorder: Recorder, clock: Clock = utc_now) -> Self:
         """Open them for one worker; the URLs of both stores must be set."""
         database = await Database.open(
             _url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder)
@@ -81,36 +89,39 @@ class Parts:
         await passwords.open()
         completion = Completion(deadline=WRITE_DEADLINE)
         invalidations = Invalidations(database, cache, utc_now)
-        sessions = Sessions(
-            database,
-            CacheAside(cache),
-            invalidations,
-            session=Family(Session, _seconds_left, recorder.cache("session")),
-            user=Family(User, lambda _: PROFILE_SECONDS, recorder.cache("profile")),
-        )
+        sessions = SessionParts.build(settings, database, cache, invalidations, completion, recorder, clock)
+        mail = MailParts.build(settings, database, cache, invalidations, completion, recorder, clock)
         accounts = Accounts(database, invalidations)
-        checks = SessionService(sessions, completion, utc_now)
         services = Services(
             accounts=AccountService(
                 accounts,
-                sessions,
+                sessions.store,
                 passwords,
                 completion,
-                utc_now,
+                clock,
+                gate=mail.gate,
                 session_lifetime=settings.session_lifetime,
                 password_min_length=settings.password_min_length,
             ),
-            sessions=checks,
-            profiles=ProfileService(checks, accounts, completion, utc_now),
+            sessions=sessions.checks,
+            devices=sessions.devices,
+            directory=sessions.directory,
+            profiles=ProfileService(sessions.checks, accounts, completion, clock),
+            verification=mail.verification,
+            passwords=mail.passwords(sessions.checks, passwords),
             health=HealthService({"postgresql": lambda: database.fetch(_PING), "redis": cache.ping}, time.monotonic),
+            limits=open_limits(settings, cache),
         )
         sweeping = asyncio.get_running_loop().create_task(_sweep(invalidations))
-        return cls(database, cache, passwords, completion, invalidations, services, sweeping)
+        return cls(database, cache, passwords, completion, invalidations, services, sessions, mail, sweeping, sessions.keep())
 
     async def close(self) -> None:
         """Let writes end, then close everything."""
         await self.completion.drain(timeout=3)
         self.sweeping.cancel()
+        self.housekeeping.cancel()
+        await self.mail.close()
+        await self.sessions.close()
         with contextlib.suppress(GatewatchError, TimeoutError):
             async with asyncio.timeout(1):
                 await self.invalidations.settle()
@@ -122,7 +133,12 @@ class Parts:
 def create_app(settings: Settings, services: Services, telemetry: Telemetry, load: LoadControl) -> Sanic[Any, Any]:
     """Put the routes of the API and the console on a Sanic application."""
     # Sanic keeps a registry of names, and a process may serve more than one application after another.
-    app = Sanic(f"gatewatch-{next(_numbers)}", error_handler=ProblemHandler(), configure_logging=False)
+    app = Sanic(
+        f"gatewatch-{next(_numbers)}",
+        error_handler=ProblemHandler(),
+        request_class=StrictRequest,
+        configure_logging=False,
+    )
     app.config.REQUEST_MAX_SIZE = MOST_BODY_BYTES
     app.config.REQUEST_TIMEOUT = 5
     app.config.RESPONSE_TIMEOUT = 30
@@ -132,7 +148,13 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
     app.config.MOTD = False
     app.ctx.trusted_proxies = TrustedProxies(settings.trusted_proxies)
     app.blueprint(auth_routes(services))
+    app.blueprint(password_routes(services))
+    app.blueprint(session_routes(services.devices))
+    app.blueprint(user_routes(services.directory))
     app.blueprint(health_routes(services))
+    app.blueprint(docs_routes(shortest_password=settings.password_min_length))
+    if services.limits:
+        limit_routes(app, services.limits)  # after the last route of the API
     if settings.console_token:
         hosts = {"localhost", "127.0.0.1", "::1", settings.host.lower(), *settings.console_hosts}
         access = Access(settings.console_token, frozenset(hosts))
@@ -173,10 +195,6 @@ def _pool_options(settings: Settings) -> PoolOptions:
 
 def _pool_meter(settings: Settings, recorder: Recorder) -> PoolMeter:
     return recorder.pool("postgresql", settings.pool_size_of_worker)
-
-
-def _seconds_left(session: Session) -> float:
-    return (session.expires_at - utc_now()).total_seconds()
 
 
 async def _sweep(invalidations: Invalidations) -> None:

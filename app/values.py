@@ -14,7 +14,11 @@ LONGEST_BIO = 1000
 LONGEST_URL = 2048
 ONE_LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 SOME_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
-HTTPS_URL = r"^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][!-~]*)?$"
+_URL_PART = r"([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+HTTPS_URL = (
+    r"^https://[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
+    rf"(/{_URL_PART})?(\?{_URL_PART})?(#{_URL_PART})?$"
+)
 LANGUAGE_TAG = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
 """Patterns that Python's ``fullmatch`` and JSON Schema (ECMA-262) read alike."""
 
@@ -28,21 +32,41 @@ def shown(**schema: object) -> msgspec.Meta:
     return msgspec.Meta(extra_json_schema=schema)
 
 
-Name = Annotated[str, shown(minLength=1, maxLength=LONGEST_NAME, pattern=ONE_LINE)]
-Bio = Annotated[str, shown(maxLength=LONGEST_BIO, pattern=SOME_LINES)]
-AvatarUrl = Annotated[str, shown(format="uri", maxLength=LONGEST_URL, pattern=HTTPS_URL)]
-Locale = Annotated[str, shown(pattern=LANGUAGE_TAG, description="A language tag (BCP 47).")]
-Timezone = Annotated[str, shown(format="iana-time-zone", description="A name of the IANA time zone database.")]
+Name = Annotated[
+    str,
+    shown(maxLength=LONGEST_NAME, pattern=ONE_LINE, description="One line, not blank, without control characters."),
+]
+Bio = Annotated[
+    str,
+    shown(maxLength=LONGEST_BIO, pattern=SOME_LINES, description="No control characters but tabs and line breaks."),
+]
+AvatarUrl = Annotated[
+    str,
+    shown(format="uri", maxLength=LONGEST_URL, pattern=HTTPS_URL, description="An https URL without user information."),
+]
+Locale = Annotated[str, shown(pattern=LANGUAGE_TAG, description="A language tag like en or pt-BR (BCP 47).")]
+Timezone = Annotated[
+    str,
+    shown(format="iana-time-zone", description="An IANA time zone like Europe/Berlin."),
+]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+ADMIN = "admin"
+"""The role of those who may see and change other people's accounts."""
+
+
 class Session(msgspec.Struct, frozen=True, array_like=True):
-    """A login that can be checked. It is valid until ``expires_at`` unless it is ended before."""
+    """A login that can be checked. It is valid until ``expires_at`` unless it is used or ended before.
+
+    ``expires_at`` is the earlier of its absolute end and the end of its idle time, which counts from ``last_seen_at``.
+    """
 
     id: UUID
     user_id: UUID
     created_at: datetime
     expires_at: datetime
+    last_seen_at: datetime
 
 
 class Profile(msgspec.Struct, frozen=True):

@@ -28,11 +28,16 @@ _log = logging.getLogger("gatewatch")
 
 _STATUS: dict[type[errors.GatewatchError], tuple[int, str]] = {
     errors.InvalidRequest: (400, "The request cannot be read"),
+    errors.TokenRejected: (400, "Token rejected"),
     errors.NotAuthenticated: (401, "Not authenticated"),
     errors.CredentialsRejected: (401, "Credentials rejected"),
+    errors.Forbidden: (403, "Forbidden"),
+    errors.NotFound: (404, "Not found"),
+    errors.EmailNotVerified: (403, "Email address not verified"),
     errors.EmailTaken: (409, "Email address taken"),
     errors.UnsupportedMediaType: (415, "Unsupported media type"),
     errors.InvalidFields: (422, "Fields break a rule"),
+    errors.RateLimited: (429, "Too many requests"),
     errors.Unavailable: (503, "Temporarily unavailable"),
     errors.GatewatchError: (500, "Internal error"),
 }
@@ -47,6 +52,9 @@ _FOREIGN: dict[type[SanicException], tuple[str, str]] = {
     BadRequest: ("invalid-request", "the request is not well-formed HTTP"),
 }
 """What Sanic raises by itself, and what is said of it; its own messages may repeat what a stranger sent."""
+
+_LATER = "Temporarily unavailable"
+_BROKEN = ("Internal error", "internal", "something went wrong on our side")
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
@@ -78,18 +86,29 @@ class ProblemHandler(ErrorHandler):
         if isinstance(exception, SanicException) and exception.status_code < 500:  # noqa: PLR2004 - the caller's doing
             return _sanic(request, exception)
         if isinstance(exception, ServiceUnavailable):
-            return _answer(request, 503, "Temporarily unavailable", *_FOREIGN[ServiceUnavailable], retry_after=1)
+            return _answer(request, 503, _LATER, *_FOREIGN[ServiceUnavailable], retry_after=1)
         _log.error("a request failed unexpectedly", exc_info=exception)
-        return _answer(request, 500, "Internal error", "internal", "something went wrong on our side")
+        return _answer(request, 500, *_BROKEN)
+
+
+def meaning(kind: type[errors.GatewatchError]) -> tuple[int, str]:
+    """Return the status and title that an error of ours is answered with."""
+    return next(_STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in _STATUS)
+
+
+def anytime() -> list[tuple[int, str, str, str]]:
+    """Return status, title, code and detail of what any request may be answered with, whatever it asks for."""
+    kinds = (BadRequest, RequestTimeout, PayloadTooLarge, HeaderExpectationFailed)
+    sent = [(kind.status_code, _title(kind.status_code), *_FOREIGN[kind]) for kind in kinds]
+    return [*sent, (500, *_BROKEN), (503, _LATER, *_FOREIGN[ServiceUnavailable])]
 
 
 def _ours(request: Request | None, error: errors.GatewatchError) -> HTTPResponse:
-    kind = next(kind for kind in type(error).__mro__ if kind in _STATUS)
-    status, title = _STATUS[kind]
+    status, title = meaning(type(error))
     fields: tuple[FieldProblem, ...] = ()
     if isinstance(error, errors.InvalidFields):
         fields = tuple(FieldProblem(e.field, e.detail) for e in error.errors)
-    retry_after = error.retry_after if isinstance(error, errors.Unavailable) else None
+    retry_after = error.retry_after if isinstance(error, errors.Unavailable | errors.RateLimited) else None
     return _answer(request, status, title, error.code, str(error), errors=fields, retry_after=retry_after)
 
 
@@ -129,6 +148,8 @@ def _answer(
         trace = trace_id(request)
     body = msgspec.json.encode(Problem(title, status, code, detail, trace, errors=errors))
     headers: dict[str, Any] = {"Cache-Control": "no-store"}
+    if request is not None:
+        headers |= getattr(request.ctx, "rate_limit", {})
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     if status == 401:  # noqa: PLR2004 - RFC 9110, 15.5.2 demands a challenge

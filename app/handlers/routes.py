@@ -10,12 +10,18 @@ from sanic import Blueprint, HTTPResponse, Request
 from app.handlers import bodies
 from app.handlers.answers import json, nothing
 from app.handlers.bearer import bearer
+from app.handlers.origins import origin_of
 
 if TYPE_CHECKING:
     from app.services.accounts import AccountService
+    from app.services.devices import DeviceService
+    from app.services.directory import DirectoryService
     from app.services.health import HealthService
+    from app.services.limits import LimitService
+    from app.services.passwords import PasswordService
     from app.services.profiles import ProfileService
     from app.services.sessions import SessionService
+    from app.services.verification import VerificationService
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +30,13 @@ class Services:
 
     accounts: AccountService
     sessions: SessionService
+    devices: DeviceService
+    directory: DirectoryService
     profiles: ProfileService
+    verification: VerificationService
+    passwords: PasswordService
     health: HealthService
+    limits: LimitService | None = None
 
 
 def auth_routes(services: Services) -> Blueprint:
@@ -40,7 +51,7 @@ def auth_routes(services: Services) -> Blueprint:
     @routes.post("/auth/login")
     async def login(request: Request) -> HTTPResponse:
         body = bodies.credentials.read(request)
-        return json(await services.accounts.login(body.email, body.password))
+        return json(await services.accounts.login(body.email, body.password, origin_of(request)))
 
     @routes.get("/auth/check")
     async def check(request: Request) -> HTTPResponse:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.values import Profile, Session, User
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
 
 USER_COLUMNS = """
     u.id AS user_id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.role, u.created_at AS user_created_at,
@@ -32,8 +35,18 @@ def profile_of(row: dict[str, Any]) -> Profile:
     return Profile(**{name: row[name] for name in PROFILE_FIELDS}, updated_at=row["updated_at"])
 
 
-def session_of(row: dict[str, Any]) -> Session:
-    """Make a Session of a row."""
+def session_of(row: dict[str, Any], idle: timedelta) -> Session:
+    """Make a Session of a row; it is over when it has not been used for ``idle``."""
     return Session(
-        id=row["session_id"], user_id=row["user_id"], created_at=row["created_at"], expires_at=row["expires_at"]
+        id=row["session_id"],
+        user_id=row["user_id"],
+        created_at=row["created_at"],
+        expires_at=end_of(row, idle),
+        last_seen_at=row["last_seen_at"],
     )
+
+
+def end_of(row: dict[str, Any], idle: timedelta) -> datetime:
+    """Return when a session is over if it is not used again: its absolute end, or the end of its idle time."""
+    end: datetime = min(row["expires_at"], row["last_seen_at"] + idle)
+    return end

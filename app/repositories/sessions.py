@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from app.listings import UNKNOWN_ORIGIN, Origin
 from app.repositories.aside import CacheAside, Family, Wanted
 from app.repositories.ids import new_id
 from app.repositories.keys import profile_key, session_key
@@ -12,7 +13,7 @@ from app.storage.database import Database, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from app.repositories.invalidations import Invalidations
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 BY_TOKEN = Statement(
     "session_by_token",
     """
-    SELECT id AS session_id, user_id, created_at, expires_at
+    SELECT id AS session_id, user_id, created_at, expires_at, last_seen_at
     FROM sessions WHERE token_hash = $1 AND user_id = $2
     """,
 )
 WITH_USER = Statement(
     "session_with_profile",
     f"""
-    SELECT s.id AS session_id, s.created_at, s.expires_at, {USER_COLUMNS}
+    SELECT s.id AS session_id, s.created_at, s.expires_at, s.last_seen_at, {USER_COLUMNS}
     FROM sessions s JOIN users u ON u.id = s.user_id JOIN profiles p ON p.user_id = u.id
     WHERE s.token_hash = $1 AND s.user_id = $2
     """,  # noqa: S608 - constants of ours
@@ -40,11 +41,16 @@ USER = Statement(
 OPEN = Statement(
     "session_open",
     """
-    INSERT INTO sessions (id, user_id, token_hash, created_at, last_seen_at, expires_at)
-    SELECT $1, id, $3, $4, $4, $5 FROM users WHERE id = $2 AND disabled_at IS NULL
+    INSERT INTO sessions (id, user_id, token_hash, created_at, last_seen_at, expires_at, address, client)
+    SELECT $1, id, $3, $4, $4, $5, $6, $7 FROM users WHERE id = $2 AND disabled_at IS NULL
+        AND ($8::varchar IS NULL OR password_hash = $8::varchar)
+    FOR SHARE
     RETURNING id
     """,
 )
+"""The lock makes whoever disables the account or replaces its password wait for sessions that are being opened, and those
+that come later see it."""
+
 END = Statement(
     "session_end",
     """
@@ -65,6 +71,7 @@ class Sessions:
         *,
         session: Family,
         user: Family,
+        idle: timedelta,
         ids: Callable[[], UUID] = new_id,
     ) -> None:
         self._database = database
@@ -72,6 +79,7 @@ class Sessions:
         self._invalidations = invalidations
         self._session = session
         self._user = user
+        self._idle = idle
         self._ids = ids
 
     async def find(self, digest: bytes, user_id: UUID) -> Session | None:
@@ -79,7 +87,7 @@ class Sessions:
 
         async def load(_: tuple[int, ...]) -> list[Session | None]:
             rows = await self._database.fetch(BY_TOKEN, digest, user_id)
-            return [session_of(rows[0]) if rows else None]
+            return [session_of(rows[0], self._idle) if rows else None]
 
         [session] = await self._aside.fetch([Wanted(self._session, session_key(digest))], load)
         return _of_user(session, user_id)
@@ -90,20 +98,34 @@ class Sessions:
         async def load(missing: tuple[int, ...]) -> list[Any]:
             if missing == (0,):
                 rows = await self._database.fetch(BY_TOKEN, digest, user_id)
-                return [session_of(rows[0]) if rows else None]
+                return [session_of(rows[0], self._idle) if rows else None]
             if missing == (1,):
                 rows = await self._database.fetch(USER, user_id)
                 return [user_of(rows[0]) if rows else None]
             rows = await self._database.fetch(WITH_USER, digest, user_id)
-            return [session_of(rows[0]), user_of(rows[0])] if rows else [None, None]
+            return [session_of(rows[0], self._idle), user_of(rows[0])] if rows else [None, None]
 
         wanted = [Wanted(self._session, session_key(digest)), Wanted(self._user, profile_key(user_id))]
         session, user = await self._aside.fetch(wanted, load)
         return _of_user(session, user_id), user
 
-    async def open(self, user_id: UUID, digest: bytes, created_at: datetime, expires_at: datetime) -> UUID | None:
-        """Open a session and return its id, or None when the account is gone or disabled."""
-        rows = await self._database.fetch(OPEN, self._ids(), user_id, digest, created_at, expires_at)
+    async def open(
+        self,
+        user_id: UUID,
+        digest: bytes,
+        created_at: datetime,
+        expires_at: datetime,
+        origin: Origin = UNKNOWN_ORIGIN,
+        verified_hash: str | None = None,
+    ) -> UUID | None:
+        """Open a session and return its id, or None when the account is gone or disabled.
+
+        With the hash that a password was verified against, None also when that has been replaced in the meantime.
+        """
+        where = (origin.address, origin.client)
+        rows = await self._database.fetch(
+            OPEN, self._ids(), user_id, digest, created_at, expires_at, *where, verified_hash
+        )
         return cast("UUID", rows[0]["id"]) if rows else None
 
     async def end(self, digest: bytes) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.errors import CredentialsRejected
+from app.listings import UNKNOWN_ORIGIN, Origin
 from app.security import tokens
 from app.services import rules
 from app.values import Login, User
@@ -14,6 +15,7 @@ from app.values import Login, User
 if TYPE_CHECKING:
     from app.services.completion import Completion
     from app.services.ports import AccountStore, Clock, PasswordHasher, SessionStore
+    from app.services.verification import EmailGate
 
 
 class AccountService:
@@ -27,6 +29,7 @@ class AccountService:
         completion: Completion,
         clock: Clock,
         *,
+        gate: EmailGate,
         session_lifetime: float,
         password_min_length: int,
     ) -> None:
@@ -35,11 +38,12 @@ class AccountService:
         self._passwords = passwords
         self._completion = completion
         self._clock = clock
+        self._gate = gate
         self._session_lifetime = timedelta(seconds=session_lifetime)
         self._password_min_length = password_min_length
 
     async def register(self, email: str, password: str, name: str | None) -> User:
-        """Open an account. Raises InvalidFields, EmailTaken, or an Unavailable."""
+        """Open an account. Raises InvalidFields, EmailTaken (unless that is concealed), or an Unavailable."""
         verdicts = rules.Verdicts()
         email = verdicts.take("email", rules.email, email)
         verdicts.take("password", partial(rules.password, shortest=self._password_min_length), password)
@@ -47,18 +51,23 @@ class AccountService:
             name = verdicts.take("name", rules.name, name)
         verdicts.settle()
         password_hash = await self._passwords.hash(password)
-        return await self._completion.run(self._accounts.create(email, password_hash, name, self._clock()))
+        return await self._completion.run(
+            self._accounts.create(email, password_hash, name, self._clock(), conceal=self._gate.conceals)
+        )
 
-    async def login(self, email: str, password: str) -> Login:
-        """Open a session. Raises CredentialsRejected, or an Unavailable."""
+    async def login(self, email: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> Login:
+        """Open a session. Raises CredentialsRejected, EmailNotVerified, or an Unavailable."""
         account = await self._accounts.by_email(_comparable(email))
         matches = await self._passwords.verify(account.password_hash if account else None, password)
         if account is None or not matches or account.disabled:
             raise CredentialsRejected("email and password do not match an account")
+        await self._gate.admit(account.user.email)
         text, token = tokens.issue(account.user.id)
         now = self._clock()
         expires_at = now + self._session_lifetime
-        session_id = await self._completion.run(self._sessions.open(token.user_id, token.digest, now, expires_at))
+        session_id = await self._completion.run(
+            self._sessions.open(token.user_id, token.digest, now, expires_at, origin, account.password_hash)
+        )
         if session_id is None:
             raise CredentialsRejected("email and password do not match an account")
         return Login(text, expires_at, session_id, account.user)

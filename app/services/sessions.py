@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from app.security.tokens import Token
     from app.services.completion import Completion
     from app.services.ports import Clock, SessionStore
+    from app.services.presence import Presence
     from app.values import Session, User
 
 
 class SessionService:
     """Checks and ends sessions."""
 
-    def __init__(self, sessions: SessionStore, completion: Completion, clock: Clock) -> None:
+    def __init__(self, sessions: SessionStore, completion: Completion, presence: Presence, clock: Clock) -> None:
         self._sessions = sessions
+        self._presence = presence
         self._completion = completion
         self._clock = clock
 
@@ -39,6 +41,8 @@ class SessionService:
         await self._completion.run(self._sessions.end(token.digest))
 
     def _valid(self, session: Session | None) -> Session:
-        if session is None or session.expires_at <= self._clock():
+        now = self._clock()
+        if session is None or session.expires_at <= now:
             raise NotAuthenticated("there is no valid session behind this token")
+        self._presence.note(session, now)
         return session
