@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, field, fields
+from email.utils import formataddr, parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +62,30 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def _public_url(text: str) -> str:
+    parts = urlsplit(_url("http", "https")(text))
+    if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be the beginning of a URL, without ? or #")
+    return text.rstrip("/")
+
+
+def _smtp_url(text: str) -> str:
+    parts = urlsplit(_url("smtp", "smtps")(text))
+    if parts.query not in {"", "starttls"} or (parts.query and parts.scheme == "smtps"):
+        raise ValueError("may end in ?starttls, and in no other question; smtps:// is encrypted without it")
+    in_the_clear = parts.scheme == "smtp" and not parts.query
+    if parts.password and in_the_clear and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        raise ValueError("would send its password in the clear; add ?starttls, or use smtps://")
+    return text
+
+
+def _mailbox(text: str) -> str:
+    name, address = parseaddr(text)
+    if not all((text.isascii(), text.isprintable(), "@" in address, " " not in address)):
+        raise ValueError("must look like address@example.org or Name <address@example.org>")
+    return formataddr((name, address))
+
+
 def _token(text: str) -> str:
     if len(text) < 22 or not text.isascii() or not text.isprintable() or " " in text:  # noqa: PLR2004 - 22 base64 characters carry 128 bits
         raise ValueError("must be at least 22 printable characters without spaces (128 bits)")
@@ -76,6 +102,18 @@ def _switch(text: str) -> bool:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+_RATE = re.compile(r"([1-9]\d{0,8})/(\d{0,4})(s|min|h)")
+_UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+def _rate(text: str) -> tuple[int, int]:
+    parts = _RATE.fullmatch(text.replace(" ", ""))
+    seconds = int(parts[2] or 1) * _UNITS[parts[3]] if parts else 0
+    if parts is None or not 0 < seconds <= _UNITS["h"] or int(parts[1]) > seconds * 1_000_000:
+        raise ValueError("must look like 10/min, 5/s or 100/15min; at most an hour, and a million a second")
+    return int(parts[1]), seconds
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -207,6 +245,117 @@ class Settings:
         "Proxies whose X-Forwarded-For is believed: addresses and networks, comma-separated.",
         "none",
     )
+    rate_limits: bool = _setting(
+        "GATEWATCH_RATE_LIMITS",
+        True,  # noqa: FBT003 - a default
+        _switch,
+        "Whether anything is limited.",
+        "on",
+    )
+    limit_logins: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_LOGINS", (6000, 60), _rate, "Logins from one client address.", "6000/min"
+    )
+    limit_registrations: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_REGISTRATIONS", (6000, 60), _rate, "Registrations from one client address.", "6000/min"
+    )
+    limit_mails: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_MAILS",
+        (600, 60),
+        _rate,
+        "Requests from one client address to each of the mail and password endpoints.",
+        "600/min",
+    )
+    limit_checks: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_CHECKS",
+        (600_000, 60),
+        _rate,
+        "GET /auth/check, and as many GET /auth/me, from one client address to one worker.",
+        "600000/min",
+    )
+    limit_guesses: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_GUESSES",
+        (10, 900),
+        _rate,
+        "Wrong passwords for one account from one network (IPv4 /24, IPv6 /64).",
+        "10/15min",
+    )
+    limit_guesses_in_all: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_GUESSES_IN_ALL",
+        (100, 3600),
+        _rate,
+        "Wrong passwords for one account from everywhere; past it, unknown networks have a fifth of their guesses.",
+        "100/h",
+    )
+    limit_registrations_of_address: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_REGISTRATIONS_OF_ADDRESS",
+        (120, 3600),
+        _rate,
+        "Registrations of one e-mail address from one network.",
+        "120/h",
+    )
+    limit_mails_to_address: tuple[int, int] = _setting(
+        "GATEWATCH_LIMIT_MAILS_TO_ADDRESS",
+        (10, 3600),
+        _rate,
+        "Mails that may be asked for to one e-mail address, whoever asks.",
+        "10/h",
+    )
+    smtp_url: str | None = _setting(
+        "SMTP_URL",
+        None,
+        _smtp_url,
+        "Mail server: smtp://user:password@host:port, with ?starttls at its end, or smtps://. Without it, mails are written to files in the folder mail of the data folder.",
+        "files",
+    )
+    mail_from: str = _setting(
+        "GATEWATCH_MAIL_FROM",
+        "Gatewatch <gatewatch@localhost>",
+        _mailbox,
+        "Whom mails are from.",
+        "gatewatch@localhost",
+    )
+    public_url: str | None = _setting(
+        "GATEWATCH_PUBLIC_URL",
+        None,
+        _public_url,
+        "Where links in mails lead: the pages /verify-email and /reset-password under it.",
+        "http://HOST:PORT",
+    )
+    secret: str | None = _setting(
+        "GATEWATCH_SECRET",
+        None,
+        _token,
+        "Tokens in mails are derived from it; the same for all instances. Without it, one is made up and kept in the data folder.",
+        "made up",
+    )
+    verify_lifetime: float = _setting(
+        "GATEWATCH_VERIFY_LIFETIME",
+        86400.0,
+        _seconds(60, 30 * 86400),
+        "Seconds in which an address can be verified by the link that was sent.",
+        "86400",
+    )
+    reset_lifetime: float = _setting(
+        "GATEWATCH_RESET_LIFETIME",
+        3600.0,
+        _seconds(60, 86400),
+        "Seconds in which a password can be replaced by the link that was sent.",
+        "3600",
+    )
+    require_verified_email: bool = _setting(
+        "GATEWATCH_REQUIRE_VERIFIED_EMAIL",
+        default=False,
+        parse=_switch,
+        says="Whether login is only for verified addresses.",
+        shown="off",
+    )
+    conceal_accounts: bool = _setting(
+        "GATEWATCH_CONCEAL_ACCOUNTS",
+        default=False,
+        parse=_switch,
+        says="Whether registration hides that an address is taken; its owner gets a mail. Login is then only for verified addresses, too.",
+        shown="off",
+    )
     instance: str = _setting("GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port")
 
     @classmethod
@@ -225,9 +374,17 @@ class Settings:
             try:
                 values[f.name] = f.metadata["parse"](text)
             except ValueError as error:
-                shown = "the value given" if "TOKEN" in name or name.endswith("_URL") else repr(text)
+                shown = "the value given" if "TOKEN" in name or name.endswith(("_URL", "_SECRET")) else repr(text)
                 raise SettingsError(f"{name}: {shown} {error}") from None
         return cls(**values)
+
+    @property
+    def link_base(self) -> str:
+        """Where links in mails begin; never taken from a request."""
+        if self.public_url:
+            return self.public_url
+        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - everywhere includes loopback
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def pool_size_of_worker(self) -> int:

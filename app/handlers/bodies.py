@@ -40,6 +40,32 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str
 
 
+class MailToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /auth/verify-email."""
+
+    token: str
+
+
+class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /auth/verify-email/resend and /auth/password/forgot."""
+
+    email: Email
+
+
+class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /auth/password."""
+
+    current_password: str
+    new_password: NewPassword
+
+
+class PasswordReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /auth/password/reset."""
+
+    token: str
+    new_password: NewPassword
+
+
 class Reader(Generic[Body]):
     """Decodes JSON bodies of one type."""
 
@@ -62,6 +88,10 @@ class Reader(Generic[Body]):
 registration = Reader(Registration)
 credentials = Reader(Credentials)
 profile_change = Reader(ProfileChange)
+mail_token = Reader(MailToken)
+mailbox = Reader(Mailbox)
+password_change = Reader(PasswordChange)
+password_reset = Reader(PasswordReset)
 
 
 def _field_error(message: str) -> FieldError:

@@ -22,6 +22,7 @@ INSTANCE = "instance.json"
 LOCK_TRIES = 3
 LOCK_PAUSE = 0.05
 TOKEN = "console-token"  # noqa: S105 - the name of the file
+SECRET = "mail-secret"  # noqa: S105 - the same
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +101,15 @@ def _is_at(opened: int, path: Path) -> bool:
 
 def console_token(folder: Path) -> str:
     """Return the token kept in `folder`, making it up at the first start: 256 bits."""
-    path = folder / TOKEN
+    return _kept(folder / TOKEN)
+
+
+def mail_secret(folder: Path) -> str:
+    """Return the secret that tokens in mails are derived from, kept in the same way."""
+    return _kept(folder / SECRET)
+
+
+def _kept(path: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         kept = path.read_text().strip()
         if kept:

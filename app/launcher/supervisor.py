@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.launcher.banner import Running, banner
 from app.launcher.crew import Crew
 from app.launcher.errors import LauncherError
-from app.launcher.folder import Instance, console_token, hold, last_instance, publish, withdraw
+from app.launcher.folder import Instance, console_token, hold, last_instance, mail_secret, publish, withdraw
 from app.launcher.leftover import end_leftover_workers
 from app.launcher.listener import base_url, listen
 from app.launcher.load import LoadRuns
@@ -36,7 +36,7 @@ DRAIN_PATIENCE = 5.5
 SERVER_PATIENCE = 3.0
 
 LEFTOVER_PATIENCE = 5.5
-SECRETS = ("DATABASE_URL", "REDIS_URL", "GATEWATCH_CONSOLE_TOKEN")
+SECRETS = ("DATABASE_URL", "REDIS_URL", "SMTP_URL", "GATEWATCH_CONSOLE_TOKEN", "GATEWATCH_SECRET")
 
 
 class Launcher:
@@ -153,6 +153,7 @@ class Launcher:
             "GATEWATCH_DATA_DIR": str(self._folder),
             "GATEWATCH_SLO": str(settings.slo.absolute()),
             "GATEWATCH_CONSOLE_TOKEN": instance.console_token,
+            "GATEWATCH_SECRET": settings.secret or mail_secret(self._folder),
             "GATEWATCH_LOAD": "on" if settings.load_allowed else "off",
             "GATEWATCH_INSTANCE": settings.instance or f"{socket.gethostname()}:{settings.port}",
         }

@@ -10,7 +10,7 @@ from app.errors import EmailTaken
 from app.repositories.ids import new_id
 from app.repositories.keys import profile_key
 from app.repositories.rows import PROFILE_FIELDS, USER_COLUMNS, profile_of, user_of
-from app.storage.database import Database, Statement, UniqueViolation
+from app.storage.database import Database, Statement
 from app.values import Account, Profile, ProfileChange, User
 
 if TYPE_CHECKING:
@@ -31,11 +31,21 @@ CREATE = Statement(
     "user_create",
     """
     WITH created AS (
-        INSERT INTO users (id, email, password_hash, role, created_at) VALUES ($1, $2, $3, 'user', $4)
+        INSERT INTO users (id, email, password_hash, role, created_at) VALUES ($1, $2::varchar, $3, 'user', $4)
+        ON CONFLICT (email) DO NOTHING
+        RETURNING id
+    ), profile AS (
+        INSERT INTO profiles (user_id, name, updated_at) SELECT id, $5, $4 FROM created
+    ), mail AS (
+        INSERT INTO outbox (id, recipient, kind, attempts, due_at)
+        SELECT $6, $2::varchar, CASE WHEN EXISTS (SELECT FROM created) THEN 'verify' ELSE 'account-exists' END, 0, $4
+        WHERE ($7 OR EXISTS (SELECT FROM created)) AND $2::varchar NOT LIKE '%@load.invalid'
     )
-    INSERT INTO profiles (user_id, name, updated_at) VALUES ($1, $5, $4)
+    SELECT id FROM created
     """,
 )
+"""An account, its profile and the mail to its owner; for a taken address, when that is concealed, the mail alone."""
+
 CHANGE_PROFILE = Statement(
     "profile_change",
     """
@@ -54,9 +64,11 @@ CHANGE_PROFILE = Statement(
 PURGE = Statement(
     "load_users_purge",
     """
-    WITH doomed AS (SELECT id FROM users WHERE email LIKE '%@load.invalid' ORDER BY id LIMIT $2),
+    WITH doomed AS (SELECT id, email FROM users WHERE email LIKE '%@load.invalid' ORDER BY id LIMIT $2),
          stale AS (
              SELECT 'user:profile:' || id AS key FROM doomed
+             UNION ALL
+             SELECT 'email:verified:' || email FROM doomed
              UNION ALL
              SELECT 'session:' || encode(s.token_hash, 'hex') FROM sessions s JOIN doomed d ON s.user_id = d.id
          ),
@@ -79,15 +91,18 @@ class Accounts:
         self._invalidations = invalidations
         self._ids = ids
 
-    async def create(self, email: str, password_hash: str, name: str | None, now: datetime) -> User:
-        """Create an account and its profile in one statement; raise EmailTaken when the address has one."""
+    async def create(
+        self, email: str, password_hash: str, name: str | None, now: datetime, *, conceal: bool = False
+    ) -> User:
+        """Create an account, its profile and the mail that asks to verify its address, in one statement.
+
+        When the address has an account already, raise EmailTaken; or, to ``conceal`` that, write a mail that tells its
+        owner and return what a new account would look like.
+        """
         user_id = self._ids()
-        try:
-            await self._database.fetch(CREATE, user_id, email, password_hash, now, name)
-        except UniqueViolation as error:
-            if error.constraint == "idx_users_email":
-                raise EmailTaken("this email address has an account already") from error
-            raise
+        rows = await self._database.fetch(CREATE, user_id, email, password_hash, now, name, self._ids(), conceal)
+        if not rows and not conceal:
+            raise EmailTaken("this email address has an account already")
         return User(
             id=user_id,
             email=email,

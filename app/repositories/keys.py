@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 PROFILE_SECONDS = 300.0
 """How long a profile may live in the cache."""
 
+VERIFIED_SECONDS = 3600.0
+"""How long it may be cached whether an address is verified."""
+
 
 def session_key(digest: bytes) -> str:
     """Name a cached session by the SHA-256 of its token's secret."""
@@ -19,3 +22,8 @@ def session_key(digest: bytes) -> str:
 def profile_key(user_id: UUID) -> str:
     """Name a cached user with profile."""
     return f"user:profile:{user_id}"
+
+
+def verified_key(email: str) -> str:
+    """Name the cached answer whether a normalised address is verified."""
+    return f"email:verified:{email}"

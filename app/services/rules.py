@@ -111,6 +111,14 @@ class Verdicts:
             raise InvalidFields(*self._errors)
 
 
+def required_email(text: str) -> str:
+    """Normalise the address that a body is about; raise InvalidFields when it is none."""
+    verdicts = Verdicts()
+    address = verdicts.take("email", email, text)
+    verdicts.settle()
+    return address
+
+
 _PROFILE: dict[str, Callable[[str], str]] = {
     "name": name,
     "bio": bio,

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 @pytest.fixture
 def serve(database_url: str, redis: Server, data_dir: Path) -> Serve:
     """Return a function that runs a worker with some settings changed."""
-    usual = {"database_url": database_url, "redis_url": redis.url, "data_dir": data_dir, "workers": 1}
+    usual = {
+        "database_url": database_url,
+        "redis_url": redis.url,
+        "data_dir": data_dir,
+        "workers": 1,
+        "secret": "s" * 43,
+    }
 
     def run(**changes: Any) -> AbstractAsyncContextManager[Service]:
         return running(Settings(**{**usual, **changes}))

@@ -1,0 +1,107 @@
+"""Where the parts around mail meet: verification, passwords, the sender."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from app.mailer.letters import Letters
+from app.mailer.post import FolderPost, SmtpPost
+from app.mailer.sender import Pace, Sender
+from app.repositories.aside import CacheAside, Family
+from app.repositories.credentials import Credentials
+from app.repositories.email_tokens import EmailTokens, Verification
+from app.repositories.keys import VERIFIED_SECONDS
+from app.repositories.outbox import Outbox
+from app.security.mail_tokens import MailTokens
+from app.services.passwords import PasswordService
+from app.services.verification import EmailGate, VerificationService
+from app.storage.leader import Leader
+
+if TYPE_CHECKING:
+    from app.repositories.invalidations import Invalidations
+    from app.services.completion import Completion
+    from app.services.ports import Clock, CredentialStore, PasswordHasher
+    from app.services.sessions import SessionService
+    from app.settings import Settings
+    from app.storage.cache import Cache
+    from app.storage.database import Database
+    from observability.record.recorder import Recorder
+
+LOCK = 0x676174656D61696C
+"""The key under which senders are one: "gatemail" in ASCII."""
+
+LAST_STATEMENT = 2.0
+"""Seconds that a sender told to stop has to note what it sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailParts:
+    """What a worker needs for mail; the sender is at work."""
+
+    gate: EmailGate
+    verification: VerificationService
+    sending: asyncio.Task[None]
+    _mails: Outbox
+    _credentials: CredentialStore
+    _completion: Completion
+    _clock: Clock
+    _shortest: int
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        database: Database,
+        cache: Cache,
+        invalidations: Invalidations,
+        completion: Completion,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> Self:
+        """Put them together and start the sender."""
+        verified = Family(Verification, lambda _: VERIFIED_SECONDS, recorder.cache("verified"))
+        store = EmailTokens(database, CacheAside(cache), invalidations, verification=verified)
+        mails = Outbox(database)
+        sending = asyncio.get_running_loop().create_task(sender(settings, clock).run())
+        return cls(
+            EmailGate(store, required=settings.require_verified_email, conceals=settings.conceal_accounts),
+            VerificationService(store, mails, completion, clock),
+            sending,
+            mails,
+            Credentials(database, invalidations),
+            completion,
+            clock,
+            settings.password_min_length,
+        )
+
+    def passwords(self, sessions: SessionService, hasher: PasswordHasher) -> PasswordService:
+        """Make the service that replaces passwords."""
+        return PasswordService(
+            sessions, self._credentials, self._mails, hasher, self._completion, self._clock, shortest=self._shortest
+        )
+
+    async def close(self) -> None:
+        """Stop the sender and let another instance's lead."""
+        self.sending.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_STATEMENT):
+                await asyncio.wait({self.sending})
+
+
+def sender(settings: Settings, clock: Clock, pace: Pace | None = None) -> Sender:
+    """Make a sender. DATABASE_URL and GATEWATCH_SECRET must be set: the launcher sees to that."""
+    url, secret = settings.database_url, settings.secret
+    if url is None or secret is None:
+        raise ValueError("a worker is always given its DATABASE_URL and GATEWATCH_SECRET")
+    return Sender(
+        lambda: Leader.elect(url, LOCK),
+        SmtpPost.at(settings.smtp_url) if settings.smtp_url else FolderPost(settings.data_dir / "mail"),
+        Letters(public_url=settings.link_base, sender=settings.mail_from),
+        MailTokens(secret),
+        lifetimes={"verify": settings.verify_lifetime, "reset": settings.reset_lifetime},
+        clock=clock,
+        pace=pace or Pace(),
+    )
