@@ -149,6 +149,11 @@ class Cache:
         """Remove values together with their leases, so that no fill under way can bring them back."""
         await self._ask(lambda _: [("DEL", key, lease_key(key)) for key in keys])
 
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        """Run a Lua script in one round trip and return what it does. It may run twice, as any command may."""
+        _, replies = await self._ask(lambda _: [("EVAL", script, len(keys), *keys, *arguments)])
+        return replies[0]
+
     async def ping(self) -> None:
         """Raise CacheUnavailable unless Redis answers."""
         await self._ask(lambda _: [("PING",)])

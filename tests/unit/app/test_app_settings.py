@@ -26,6 +26,8 @@ def test_nothing_set_is_a_whole_configuration() -> None:
         ("GATEWATCH_CONSOLE_TOKEN", "short"), ("DATABASE_URL", "mysql://x/y"), ("DATABASE_URL", "postgres:///y"),
         ("REDIS_URL", "localhost"), ("GATEWATCH_LOAD", "maybe"), ("GATEWATCH_PROT", "8000"),
         ("GATEWATCH_TRUSTED_PROXIES", "proxy.example.org"), ("GATEWATCH_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("GATEWATCH_LIMIT_LOGINS", "10"), ("GATEWATCH_LIMIT_LOGINS", "0/min"), ("GATEWATCH_LIMIT_LOGINS", "10/0min"),
+        ("GATEWATCH_LIMIT_LOGINS", "10/2h"), ("GATEWATCH_RATE_LIMITS", "maybe"),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
