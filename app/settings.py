@@ -274,10 +274,10 @@ class Settings:
     )
     limit_guesses: tuple[int, int] = _setting(
         "GATEWATCH_LIMIT_GUESSES",
-        (10, 900),
+        (20, 1800),
         _rate,
         "Wrong passwords for one account from one network (IPv4 /24, IPv6 /64).",
-        "10/15min",
+        "20/30min",
     )
     limit_guesses_in_all: tuple[int, int] = _setting(
         "GATEWATCH_LIMIT_GUESSES_IN_ALL",
