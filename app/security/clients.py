@@ -35,10 +35,12 @@ class TrustedProxies:
         by, so the list is walked from the right for as long as the proxies are ours. What is not an address ends the
         walk: everything to the left of it was written by nobody whom we know.
         """
+        if not self._networks:
+            return _spelling(peer)
         address = _read(peer)
         if address is None:
             return ""
-        if self._networks and self._trusts(address):
+        if self._trusts(address):
             for entry in reversed(",".join(forwarded).split(",")):
                 hop = _read(_without_port(entry.strip()[:_LONGEST_ENTRY]))
                 if hop is None:
@@ -81,6 +83,11 @@ def _read(text: str) -> Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
+
+
+@functools.lru_cache(REMEMBERED)
+def _spelling(text: str) -> str:
+    return str(_read(text) or "")
 
 
 def _network(address: IPv6Address, bits: int) -> IPv6Address:
