@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from app import __version__
+from app.commands import seed_command, user_commands
 from app.settings import FIELDS, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -108,6 +109,18 @@ def purge() -> None:
 
     count = asyncio.run(run())
     click.echo(f"{count} {'user' if count == 1 else 'users'} deleted")
+
+
+def _instance_settings() -> Settings:
+    """Return the settings of the stores that a command works on: those that are named, else the running instance's."""
+    settings = _with_running_instance(Settings.from_environment(os.environ))
+    if settings.redis_url is None:
+        raise SettingsError("DATABASE_URL is set and REDIS_URL is not; caches of that service must be told of changes")
+    return settings
+
+
+cli.add_command(user_commands(_instance_settings))
+cli.add_command(seed_command(_instance_settings))
 
 
 @cli.command("_worker", hidden=True)

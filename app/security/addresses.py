@@ -7,6 +7,9 @@ from email_validator import EmailNotValidError, validate_email
 LOAD_DOMAIN = "load.invalid"
 """Where the load generator's users live; RFC 2606 promises that no mail can ever reach it."""
 
+SEED_DOMAIN = "seed.invalid"
+"""Where the users live that `gatewatch seed` makes up."""
+
 LONGEST = 254
 """Characters of an address that SMTP can carry (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
 
@@ -17,13 +20,13 @@ def normalise(address: str) -> str:
     """Trim, check, IDNA-normalise and lower-case an address; raise ValueError with a sentence when it is not one."""
     text = address.strip()
     local, at, domain = text.rpartition("@")
-    is_load = bool(at) and domain.lower() == LOAD_DOMAIN
+    ours = domain.lower() if at and domain.lower() in (LOAD_DOMAIN, SEED_DOMAIN) else ""
     try:
-        # The library refuses reserved names outright, so the load generator's addresses are judged under another.
-        checked = validate_email(f"{local}@{_STAND_IN}" if is_load else text, strict=True, check_deliverability=False)
+        # The library refuses reserved names outright, so addresses of made-up users are judged under another.
+        checked = validate_email(f"{local}@{_STAND_IN}" if ours else text, strict=True, check_deliverability=False)
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
-    normal = f"{checked.local_part}@{LOAD_DOMAIN}" if is_load else checked.normalized
+    normal = f"{checked.local_part}@{ours}" if ours else checked.normalized
     if len(normal.encode()) > LONGEST:
         raise ValueError(f"The email address is longer than {LONGEST} bytes.")
     return normal.lower()

@@ -48,7 +48,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def timed(database_url: str, redis: Server, data_dir: Path, clock: Clock) -> AsyncIterator[Service]:
     """Run a worker on that clock."""
-    settings = Settings(database_url=database_url, redis_url=redis.url, data_dir=data_dir, workers=1)
+    settings = Settings(database_url=database_url, redis_url=redis.url, data_dir=data_dir, workers=1, secret="s" * 43)
     async with running(settings, clock) as worker:
         yield worker
 
