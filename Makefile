@@ -15,7 +15,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help run load test check bench screenshots lock clean assets browser FORCE
+.PHONY: help run load test check bench screenshots lock clean assets browser nginx FORCE
 
 SCENARIO ?= smoke
 ARGS ?=
@@ -35,6 +35,9 @@ ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(CURDIR))
 PLACE := FORCE
 endif
 
+# Its path is in tests/integration/test_gateway.py as well.
+NGINX := ( PATH="$$PATH:/usr/sbin:build/nginx/usr/sbin"; nginx -v ) >/dev/null 2>&1
+
 help:
 	@sed -n 's/^## \{0,1\}//p' Makefile
 
@@ -44,9 +47,11 @@ run: $(VENV)/.installed assets
 load: $(VENV)/.installed
 	@exec $(BIN)/gatewatch load '$(SCENARIO)'
 
-test: $(VENV)/.installed-test assets browser
-	@if command -v chromium >/dev/null 2>&1; then exec $(BIN)/python -m pytest $(ARGS); \
-	else exec $(BIN)/python -m pytest --ignore=tests/e2e $(ARGS); fi
+test: $(VENV)/.installed-test assets browser nginx
+	@set --; \
+	command -v chromium >/dev/null 2>&1 || set -- "$$@" --ignore=tests/e2e; \
+	$(NGINX) || set -- "$$@" --ignore=tests/integration/test_gateway.py; \
+	exec $(BIN)/python -m pytest "$$@" $(ARGS)
 
 check: $(VENV)/.installed-lint
 	@$(BIN)/ruff check .
@@ -85,6 +90,16 @@ browser:
 	fi; \
 	command -v chromium >/dev/null 2>&1 || \
 	echo "There is no chromium on PATH, so tests/e2e is left out; install it (Debian: apt-get install chromium)"
+
+# Unpacked and not installed: Debian's package would start a server on port 80.
+nginx:
+	@$(NGINX) && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "Fetching nginx for the test of the gateway recipe"; \
+	  apt-get update -qq; rm -rf build/nginx; mkdir -p build/nginx; \
+	  ( cd build/nginx && apt-get download -qq -o APT::Sandbox::User=root nginx && dpkg -x nginx_*.deb . ); \
+	fi; \
+	$(NGINX) || echo "There is no nginx, so tests/integration/test_gateway.py is left out; install it (Debian: apt-get install nginx-light)"
 
 $(VENV)/.installed: $(VENV)/.python $(DEPENDS) $(PLACE)
 	@echo "Installing Gatewatch into $(VENV); the first time takes a minute"

@@ -29,7 +29,7 @@ def banner(running: Running) -> str:
 Gatewatch {__version__} is ready after {running.seconds:.1f} s: {running.workers} worker{"s" * (running.workers != 1)}
 
   Console     {running.url}/console/login?token={running.console_token}
-  API         {running.url}/auth/register  (also /auth/login, /auth/check, /auth/me, /auth/logout, /users/profile)
+  API         {running.url}/docs
   Health      {running.url}/health/ready
   PostgreSQL  {_place(running.database_url)}{"  (ours)" * running.database_is_ours}
   Redis       {_place(running.redis_url)}{"  (ours; keeps nothing)" * running.redis_is_ours}

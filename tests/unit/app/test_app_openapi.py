@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import errors
@@ -37,9 +37,9 @@ def media_types() -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def validator(schema: dict[str, Any]) -> Draft202012Validator:
+def validator(schema: dict[str, Any]) -> OAS31Validator:
     """Validate against a schema of the document."""
-    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    return OAS31Validator({**schema, "components": DOCUMENT["components"]})
 
 
 def test_the_document_is_openapi() -> None:
@@ -67,8 +67,7 @@ def test_every_error_is_described_with_what_comes_with_it(operation: Operation) 
         assert kind.code in problem["examples"]
         assert "Cache-Control" in response["headers"]
         assert ("WWW-Authenticate" in response["headers"]) == (status == 401)
-    for status in ("400", "408", "413", "417", "500", "503"):
-        assert status in responses
+    assert {"400", "408", "413", "417", "500", "503"} <= responses.keys()
 
 
 def test_whoever_needs_a_token_may_be_told_that_it_is_none() -> None:
@@ -107,8 +106,9 @@ def test_whoever_needs_a_token_may_be_told_that_it_is_none() -> None:
 )
 def test_a_rule_and_the_schema_of_its_field_agree(field: str, rule: Any, text: str) -> None:
     """A text that the rule takes fits the schema, and one that it refuses does not."""
+    taken = True
     try:
-        taken = bool(rule(text)) or True
+        rule(text)
     except ValueError:
         taken = False
     schema = {"$ref": "#/components/schemas/ProfileChange"}
