@@ -8,7 +8,7 @@ import email.policy
 import re
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.smtp import SMTP
 
@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"#token=([A-Za-z0-9_-]{43})\s")
 
 def read(content: bytes) -> EmailMessage:
     """Parse one mail."""
-    return cast("EmailMessage", email.message_from_bytes(content, policy=email.policy.default))
+    return email.message_from_bytes(content, policy=email.policy.default)
 
 
 def token_of(message: EmailMessage) -> str:
