@@ -122,7 +122,7 @@ class _Schemas:
             "format": "password",
             "minLength": shortest_password,
             "maxLength": LONGEST_BYTES,
-            "description": f"At most {LONGEST_BYTES} bytes in UTF-8, before and after NFKC, of any kind.",
+            "description": f"At most {LONGEST_BYTES} bytes in UTF-8, also in its normal form (NFKC).",
         }
 
     def content(self, kind: Any, example: Any = None) -> dict[str, Any]:
