@@ -49,17 +49,16 @@ END_OTHERS = Statement(
 )
 TOUCH = Statement(
     "sessions_touch",
-    f"""
-    WITH seen AS (SELECT * FROM unnest($2::uuid[], $3::timestamptz[]) AS seen (id, at)),
+    """
+    WITH seen AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS seen (id, at)),
          mine AS (
              SELECT s.id, seen.at FROM sessions s JOIN seen ON s.id = seen.id
-             WHERE s.last_seen_at < seen.at AND s.last_seen_at > $4 AND s.expires_at > $5
+             WHERE s.last_seen_at < seen.at AND s.last_seen_at > $3 AND s.expires_at > $4
              FOR UPDATE OF s SKIP LOCKED
-         ),
-         gone AS (
-             UPDATE sessions s SET last_seen_at = mine.at FROM mine WHERE s.id = mine.id RETURNING s.token_hash
-         ), {_PENDING}
-    """,  # noqa: S608 - a constant of ours
+         )
+    UPDATE sessions s SET last_seen_at = mine.at FROM mine WHERE s.id = mine.id
+    RETURNING 'session:' || encode(s.token_hash, 'hex') AS key
+    """,
 )
 """Only rows that are still there and not over are written; one that somebody else is writing or ending is left to them."""
 
@@ -100,10 +99,14 @@ class Devices:
     async def touch(self, seen: Sequence[tuple[UUID, datetime]], now: datetime) -> None:
         """Write when sessions were last seen. One that is over by now stays over.
 
-        Their cached values are deleted, never rewritten: whoever needs one reads it anew under a lease.
+        Their cached values are deleted, never rewritten: whoever needs one reads it anew under a lease. A value that
+        cannot be deleted errs on the early side, lives no longer than it says, and makes its reader be noted again. So
+        nothing is left pending: an hour without Redis would pile up a delete for every session in use.
         """
         ids, moments = [each for each, _ in seen], [moment for _, moment in seen]
-        await self._write(TOUCH, ids, moments, now - self._idle, now)
+        rows = await self._database.fetch(TOUCH, ids, moments, now - self._idle, now)
+        if rows:
+            await self._invalidations.clear([row["key"] for row in rows])
 
     async def _write(self, statement: Statement, *values: object) -> bool:
         row = self._ids()

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from running import EMAIL, PASSWORD, Service, running
 
+from app.errors import InvalidationPending
 from app.security.tokens import parse
 from app.services.housekeeping import MARGIN
 from app.services.presence import GRAIN
@@ -265,6 +266,20 @@ async def test_a_slow_reader_cannot_put_back_what_a_touch_made_stale(timed: Serv
     assert token is not None
     session = await timed.parts.services.sessions.check(token)
     assert session.last_seen_at == clock.now
+
+
+async def test_a_touch_that_caches_cannot_hear_of_leaves_nothing_behind(
+    timed: Service, clock: Clock, redis: Server
+) -> None:
+    """With Redis away the sight is written all the same, and no delete piles up for later."""
+    bearer = await timed.person()
+    clock.advance(GRAIN)
+    redis.stop()
+    assert await status(timed, bearer) == 204
+    with pytest.raises(InvalidationPending):
+        await timed.parts.sessions.presence.write()
+    assert await timed.sql.fetchval("SELECT last_seen_at FROM sessions") == clock.now
+    assert (await timed.rows())["pending_invalidations"] == 0
 
 
 async def test_what_is_over_for_long_is_swept_and_nothing_else(timed: Service, clock: Clock) -> None:
