@@ -177,6 +177,6 @@ class InvalidationPending(Unavailable):
 
 
 class StillRunning(Unavailable):
-    """The work outlived the time a request may take; it goes on and its outcome is not known yet."""
+    """The work outlived the time a write may take and was given up; whether it was done is not known."""
 
     code = "outcome-unknown"

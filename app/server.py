@@ -48,8 +48,6 @@ MOST_BODY_BYTES = 64 * 1024
 WRITE_DEADLINE = 10.0
 """Seconds after which a write whose client may be long gone is given up."""
 
-SWEEP_SECONDS = 1.0
-
 _PING = Statement("ping", "SELECT 1 AS one")
 _numbers = itertools.count(1)
 _log = logging.getLogger("gatewatch")
@@ -112,8 +110,10 @@ class Parts:
             health=HealthService({"postgresql": lambda: database.fetch(_PING), "redis": cache.ping}, time.monotonic),
             limits=open_limits(settings, cache),
         )
-        sweeping = asyncio.get_running_loop().create_task(_sweep(invalidations))
-        return cls(database, cache, passwords, completion, invalidations, services, sessions, mail, sweeping, sessions.keep())
+        sweeping = asyncio.get_running_loop().create_task(invalidations.keep())
+        return cls(
+            database, cache, passwords, completion, invalidations, services, sessions, mail, sweeping, sessions.keep()
+        )
 
     async def close(self) -> None:
         """Let writes end, then close everything."""
@@ -195,17 +195,3 @@ def _pool_options(settings: Settings) -> PoolOptions:
 
 def _pool_meter(settings: Settings, recorder: Recorder) -> PoolMeter:
     return recorder.pool("postgresql", settings.pool_size_of_worker)
-
-
-async def _sweep(invalidations: Invalidations) -> None:
-    """Settle invalidations every second and finish those of writers that failed, for as long as the worker lives."""
-    for tick in itertools.count(1):
-        await asyncio.sleep(SWEEP_SECONDS)
-        try:
-            await invalidations.settle()
-            if tick % 5 == 0:
-                await invalidations.finish_overdue()
-        except GatewatchError:
-            continue  # a store is away; the next tick tries again
-        except Exception:  # noqa: BLE001 - one bad round must not end all the following ones
-            _log.exception("the sweep of cache invalidations failed; it goes on")

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
 
-DRAIN_SECONDS = 4.0
-"""How long requests under way have to end after the signal."""
+DRAIN_SECONDS = 5.1
+"""How long requests under way have to end after the signal: longer than a query may take."""
 
 IDLE_SECONDS = 0.5
 """How long a connection may stay open without a request while the worker drains."""
@@ -88,7 +88,7 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         if control.gone.is_set():
             _end_within(ORPHAN_SECONDS)
         parts.services.health.state = "draining"
-        await drain(server)
+        await drain(server, protocol)
         await control.close()
 
 
@@ -123,21 +123,21 @@ def _end_within(seconds: float) -> None:
     timer.start()
 
 
-async def drain(server: AsyncioServer) -> None:
+async def drain(server: AsyncioServer, protocol: Any) -> None:
     """Take no new connection and let every connection end after the request it is working on."""
+    protocol.draining = True
     server.close()
     await server.before_stop()
     connections: set[HttpProtocol] = server.connections
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while connections and loop.time() - begin < DRAIN_SECONDS:
-        for connection in list(connections):
-            if http := connection._http:  # noqa: SLF001 - Sanic has no public way to end keep-alive
-                http.keep_alive = False
-            # A connection that is idle now may carry a request that is on its way: closing it at once would be a
-            # reset for that client, so it is given a moment to learn from an answer that the connection ends.
-            if loop.time() - begin > IDLE_SECONDS:
-                connection.close_if_idle()
+        # A connection that is idle now may carry a request that is on its way: closing it at once would be a reset
+        # for that client, so it is given a moment to learn from an answer that the connection ends.
+        if loop.time() - begin > IDLE_SECONDS:
+            for connection in list(connections):
+                if getattr(connection, "_http", None) is not None:  # else it was accepted within this turn of the loop
+                    connection.close_if_idle()
         await asyncio.sleep(0.01)
     for connection in list(connections):
         connection.abort()

@@ -95,7 +95,10 @@ def same_origin(request: Request) -> bool:
     if origin is None:
         return True
     host = str(request.headers.get("host", ""))
-    return urlsplit(str(origin)).netloc.lower() == host.lower()
+    try:
+        return urlsplit(str(origin)).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 def _without_port(host: str) -> str:

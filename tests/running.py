@@ -84,6 +84,6 @@ async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[S
             yield Service(client, parts, telemetry, sql, port)
     finally:
         await sql.close()
-        await drain(server)
+        await drain(server, protocol)
         await parts.close()
         Sanic.unregister_app(app)

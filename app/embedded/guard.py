@@ -77,13 +77,17 @@ class Log:
 
     def _write(self, path: str, line: bytes) -> None:
         if self._file is None:
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115, PTH123 - kept open
+            self._file = open(path, "ab", buffering=0, opener=_privately)  # noqa: SIM115 - kept open
             line = "".join(f"{each}\n" for each in self.last).encode()
         self._file.write(line)
         if self._file.tell() > self._limit:
             self._file.close()
             os.replace(path, path + ".1")  # noqa: PTH105 - the same
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115, PTH123 - kept open
+            self._file = open(path, "ab", buffering=0, opener=_privately)  # noqa: SIM115 - kept open
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def say(**report: Any) -> None:

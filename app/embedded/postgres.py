@@ -32,6 +32,7 @@ SETTINGS = {
     "io_method": "sync",
     "jit": "off",
     "log_destination": "stderr",
+    "log_error_verbosity": "terse",  # details repeat what people sent: addresses, for one
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] ",
     "log_timezone": "UTC",

@@ -10,27 +10,30 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
-from sanic.exceptions import BadRequest
+from sanic.exceptions import BadRequest, BadURL
 from sanic.http import Stage
 
 if TYPE_CHECKING:
-    import asyncio
-
+    from sanic.http import Http
     from sanic.server.protocols.http_protocol import HttpProtocol
+else:  # mixed into a subclass of these, which is not known here
+    Http = HttpProtocol = object
 
 _HEAD = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]"  # method, target, version (RFC 9112, 3)
     rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*)*"  # no space before a colon, no line folding (5.1, 5.2)
 )
 
+_DIGITS = {10: re.compile(r"[0-9]{1,15}"), 16: re.compile(r"[0-9A-Fa-f]{1,8}")}
 
-class StrictRequest(Request):  # type: ignore[type-arg] # Sanic's own default
+
+class StrictRequest(Request):
     """A request whose head is exactly what RFC 9112 allows; anything else is a BadRequest, and the connection ends."""
 
     __slots__ = ()
 
-    def __init__(self, *arguments: Any, head: bytes = b"", **named: Any) -> None:
-        super().__init__(*arguments, head=head, **named)
+    def __init__(self, *, head: bytes = b"", **named: Any) -> None:
+        super().__init__(head=head, **named)
         if head:  # Sanic makes one without a head, to answer what it could not read
             self._insist(head)
 
@@ -46,34 +49,76 @@ class StrictRequest(Request):  # type: ignore[type-arg] # Sanic's own default
 
 
 def strict(protocol: type[HttpProtocol], *, most_connections: int) -> type[HttpProtocol]:
-    """Return a protocol that gives a client its time once a request, and drops connections past a bound at once."""
-    return type("StrictProtocol", (_Patience, protocol), {"most_connections": most_connections, "__slots__": ()})
+    """Return a protocol that reads strictly, gives a client its time once a request, and drops connections past a bound.
+
+    Setting its ``draining`` makes every request the last one of its connection, and says so in the answer.
+    """
+    http = type("StrictHttp", (_StrictHttp, protocol.HTTP_CLASS), {"__slots__": ()})
+    told = {"HTTP_CLASS": http, "most_connections": most_connections, "draining": False, "__slots__": ()}
+    return type("StrictProtocol", (_Patience, protocol), told)
 
 
-class _Patience:
+class _StrictHttp(Http):
+    """Mixed in before Sanic's reader."""
+
+    __slots__ = ()
+    protocol: Any
+
+    async def http1_request_header(self) -> None:
+        """Read a head; while the server drains, the request that it begins is the connection's last."""
+        await super().http1_request_header()  # type: ignore[no-untyped-call] # Sanic's own is not annotated
+        if self.protocol.draining:
+            self.keep_alive = False
+
+    async def read(self) -> bytes | None:
+        """Read some of a body; a chunk must end where it said it would (RFC 9112, 7.1)."""
+        kind: Any = self.request_body  # Sanic's hint does not know what Sanic puts there
+        if kind == "chunked" and not self.request_bytes_left:
+            while len(self.recv_buffer) < len(b"\r\n"):
+                await self._receive_more()
+            if not self.recv_buffer.startswith(b"\r\n"):
+                self.keep_alive = False
+                raise BadRequest("a chunk is longer than its size")
+        data: bytes | None = await super().read()
+        return data
+
+    def create_empty_request(self) -> None:
+        """Make up a request to answer what could not be read, whatever stood in the place of its target."""
+        try:
+            super().create_empty_request()
+        except BadURL:
+            self.url = "/"
+            super().create_empty_request()
+
+    @staticmethod
+    def _safe_int(value: str, base: int = 10) -> int:
+        if not _DIGITS[base].fullmatch(value):  # int() takes signs, spaces, prefixes and the digits of every script
+            raise ValueError(value)
+        return int(value, base)
+
+
+class _Patience(HttpProtocol):
     """Mixed in before Sanic's protocol."""
 
     __slots__ = ()
     most_connections: int
-    connections: set[Any]
-    _time: float
-    _http: Any
+    draining: bool
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """Take a connection, unless there are too many: a full house answers nobody well."""
         if len(self.connections) >= self.most_connections:
             transport.abort()
             return
-        super().connection_made(transport)  # type: ignore[misc] # the class that this is mixed into has it
+        super().connection_made(transport)  # type: ignore[no-untyped-call] # Sanic's own is not annotated
 
     def data_received(self, data: bytes) -> None:
         """Take bytes. Only the first of a request start its time: a trickle must not extend it."""
         began, http = self._time, getattr(self, "_http", None)
-        super().data_received(data)  # type: ignore[misc] # the same
+        super().data_received(data)
         if http is not None and http.stage is not Stage.IDLE:
             self._time = began
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget a connection, if it was ever taken."""
         if self in self.connections:
-            super().connection_lost(exc)  # type: ignore[misc] # the same
+            super().connection_lost(exc)  # type: ignore[no-untyped-call] # Sanic's own is not annotated

@@ -62,6 +62,7 @@ class CacheAside:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._flights: dict[tuple[str, ...], asyncio.Future[Values | None]] = {}
+        self._giving: set[asyncio.Task[bool]] = set()
 
     async def fetch(self, wanted: Sequence[Wanted], load: Load) -> Values:
         """Return each wanted value, or None where there is no such thing.
@@ -113,14 +114,20 @@ class CacheAside:
             # answered, all before we hear of the acceptance.
             del self._flights[keys]
             accepted = await self._fill(wanted, leases, values)
-        except Exception:
-            await self._fill(wanted, leases, [None] * len(leases))
+        except BaseException:
+            self._give_back(wanted, leases)
             raise
         finally:
             if self._flights.get(keys) is flight:
                 del self._flights[keys]
             flight.set_result(values if accepted else None)
         return values
+
+    def _give_back(self, wanted: Sequence[Wanted], leases: Sequence[Lease | None]) -> None:
+        """Return leases that will not be used, without keeping a caller waiting who may be gone already."""
+        giving = asyncio.get_running_loop().create_task(self._fill(wanted, leases, [None] * len(leases)))
+        self._giving.add(giving)
+        giving.add_done_callback(self._giving.discard)
 
     async def _lease(self, keys: Sequence[str], wanted: Sequence[Wanted]) -> Sequence[Lease | None]:
         try:

@@ -134,6 +134,10 @@ class Sessions:
         await self._database.fetch(END, digest, row, keys)
         await self._invalidations.enforce(row, keys)
 
+    async def forget(self, digest: bytes) -> None:
+        """Make sure that no cache knows a session that the database does not have."""
+        await self._invalidations.clear([session_key(digest)])
+
 
 def _of_user(session: Session | None, user_id: UUID) -> Session | None:
     # The cache knows a session by its secret alone; the user that the token claims must be its user.

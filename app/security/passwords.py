@@ -51,8 +51,14 @@ class HashMeter(Protocol):
 
 
 def canonical(password: str) -> bytes:
-    """Return the bytes that are hashed: NFKC (NIST SP 800-63B-4, 3.1.1.2), so that it matters not how it was typed."""
-    return unicodedata.normalize("NFKC", password).encode()
+    """Raise ValueError when a password is too long to be one; else return the bytes that are hashed: NFKC (NIST SP 800-63B-4, 3.1.1.2), so that it matters not how it was typed."""
+    # Before normalising, which takes a second for 64 KB of the right characters.
+    if len(password.encode(errors="surrogatepass")) > LONGEST_BYTES:
+        raise ValueError(f"must have at most {LONGEST_BYTES} bytes in UTF-8")
+    normal = unicodedata.normalize("NFKC", password).encode()
+    if len(normal) > LONGEST_BYTES:
+        raise ValueError(f"must have at most {LONGEST_BYTES} bytes in UTF-8, written in its normal form (NFKC)")
+    return normal
 
 
 class Passwords:
@@ -78,8 +84,12 @@ class Passwords:
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Say whether a password matches; without a hash, do the same work and say no."""
+        try:
+            given = canonical(password)
+        except ValueError:
+            encoded, given = None, b"too long to be anybody's"
         # Hash even when the account is unknown, so that timing says nothing.
-        matches = await self._queued(_verify, (encoded or self._decoy).encode(), canonical(password))
+        matches = await self._queued(_verify, (encoded or self._decoy).encode(), given)
         return matches and encoded is not None
 
     async def _queued(self, work: Callable[..., Result], *arguments: bytes) -> Result:
@@ -92,9 +102,7 @@ class Passwords:
         future = loop.run_in_executor(self._executor, self._timed, loop, self._clock(), work, arguments)
         # The slot belongs to the thread, not to the caller: who goes away frees nothing before the work is done.
         future.add_done_callback(self._finished)
-        result, duration = await asyncio.shield(future)
-        self._meter.end(duration)
-        return result
+        return (await asyncio.shield(future))[0]
 
     def _timed(
         self, loop: asyncio.AbstractEventLoop, queued: float, work: Callable[..., Result], arguments: tuple[bytes, ...]
@@ -104,8 +112,10 @@ class Passwords:
             loop.call_soon_threadsafe(self._meter.begin, begin - queued)
         return work(*arguments), self._clock() - begin
 
-    def _finished(self, _: asyncio.Future[tuple[Result, float]]) -> None:
+    def _finished(self, future: asyncio.Future[tuple[Result, float]]) -> None:
         self._taken -= 1
+        if not future.cancelled() and future.exception() is None:
+            self._meter.end(future.result()[1])
 
     def close(self) -> None:
         """Let running threads end; drop what waits."""

@@ -44,7 +44,7 @@ class Completion:
         except TimeoutError:
             if limit.expired():
                 raise StillRunning(
-                    "this takes longer than a request may; look at the state before trying again"
+                    "this took longer than a write may and was given up; look at the state before trying again"
                 ) from None
             raise
 

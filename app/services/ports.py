@@ -58,6 +58,9 @@ class SessionStore(Protocol):
     async def end(self, digest: bytes) -> None:
         """End a session for good."""
 
+    async def forget(self, digest: bytes) -> None:
+        """Make sure that no cache knows a session that is over."""
+
 
 class DeviceStore(Protocol):
     """Where the sessions of a user are listed and ended."""

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from app.errors import FieldError, InvalidFields
 from app.security.addresses import normalise
-from app.security.passwords import LONGEST_BYTES, canonical
+from app.security.passwords import canonical
 from app.values import (
     HTTPS_URL,
     LANGUAGE_TAG,
@@ -38,8 +38,7 @@ def password(text: str, shortest: int) -> str:
     """A new password: long enough, not too long to hash, no rule about what it is made of (NIST SP 800-63B-4)."""
     if len(text) < shortest:
         raise ValueError(f"must have at least {shortest} characters")
-    if len(canonical(text)) > LONGEST_BYTES:
-        raise ValueError(f"must have at most {LONGEST_BYTES} bytes in UTF-8")
+    canonical(text)
     return text
 
 

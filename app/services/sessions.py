@@ -37,7 +37,12 @@ class SessionService:
 
     async def logout(self, token: Token) -> None:
         """End a valid session. Raises InvalidationPending when it is ended but caches could not be told."""
-        await self.check(token)
+        try:
+            await self.check(token)
+        except NotAuthenticated:
+            # Who tries again after InvalidationPending must not hear "no such session" while a cache still knows it.
+            await self._sessions.forget(token.digest)
+            raise
         await self._completion.run(self._sessions.end(token.digest))
 
     def _valid(self, session: Session | None) -> Session:

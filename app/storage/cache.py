@@ -4,13 +4,15 @@ Values are filled under leases ("Scaling Memcache at Facebook", NSDI 2013): a re
 fill is accepted only while that lease stands; a delete removes value and lease together, so a reader that was slow
 cannot put back what a writer has just made stale.
 
-Every value and every lease carries the run id of the server that took it. A server that was restarted or failed over
-to has another run id, and whatever it still holds from before counts as missing.
+Every value and every lease carries the identity of the server that took it: its run id and the id of its replication
+history. A server that was restarted has another run id, and one that was promoted begins another history, even if it is
+the same process that was demoted in between; whatever such a server still holds from before counts as missing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -40,7 +42,13 @@ MOST_CONNECTIONS = 8
 MOST_KEYS = 512
 """Keys after which a batch is sent without waiting for the rest of the loop's tick."""
 
-_RUN_ID_BYTES = 40
+_IDENTITY_BYTES = 16
+"""Bytes of the digest that stands for a server's run id and replication history."""
+
+RECHECK_SECONDS = 1.0
+"""How long a connection is taken to lead to the server it led to, without asking again (in the same round trip)."""
+
+KEYS_A_DELETE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ class Fill:
 _Read = tuple[Sequence[str], asyncio.Future[list[bytes | None]]]
 _Command = tuple[Any, ...]
 _Commands = Callable[[bytes], Sequence[_Command]]
-"""Commands that depend on the run id of the server they are going to."""
+"""Commands that depend on the identity of the server they are going to."""
 
 
 def lease_key(key: str) -> str:
@@ -91,6 +99,9 @@ class Cache:
         self._batched = 0
         self._sending: set[asyncio.Task[None]] = set()
         self.round_trips = 0
+        self.failures = 0
+        self.in_doubt = asyncio.Event()
+        """Set after a failure: deletes may have been missed, so nothing cached is believed until they have been done."""
 
     @classmethod
     def at(cls, url: str, *, timeout: float) -> Self:
@@ -111,8 +122,15 @@ class Cache:
         """Whether Redis has just failed so often that it is left alone."""
         return self._breaker.is_open
 
+    def trust(self, failures: int) -> None:
+        """Believe what is cached again, unless it has failed anew since there were so many ``failures``."""
+        if failures == self.failures:
+            self.in_doubt.clear()
+
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, or None. All reads of one loop tick go out as one MGET."""
+        if self.in_doubt.is_set():
+            raise CacheUnavailable("what was missed while Redis was away has to be deleted first")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[bytes | None]] = loop.create_future()
         if not self._batch:
@@ -147,7 +165,9 @@ class Cache:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values together with their leases, so that no fill under way can bring them back."""
-        await self._ask(lambda _: [("DEL", key, lease_key(key)) for key in keys])
+        for start in range(0, len(keys), KEYS_A_DELETE):
+            commands = [("DEL", key, lease_key(key)) for key in keys[start : start + KEYS_A_DELETE]]
+            await self._ask(lambda _, commands=commands: commands)  # type: ignore[misc] # mypy does not see the default
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         """Run a Lua script in one round trip and return what it does. It may run twice, as any command may."""
@@ -162,9 +182,12 @@ class Cache:
         """Wait for what is being sent and close the connections."""
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._timeout)
-        for connection in self._idle:
+        await self._drop_idle()
+
+    async def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
             await connection.disconnect(nowait=True)
-        self._idle.clear()
 
     def _send_batch(self) -> None:
         batch, self._batch, self._batched = self._batch, [], 0
@@ -177,7 +200,7 @@ class Cache:
         keys = [key for wanted, _ in batch for key in wanted]
         try:
             server, replies = await self._ask(lambda _: [("MGET", *keys)])
-        except CacheUnavailable as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for each of these answers
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(error)
@@ -189,7 +212,7 @@ class Cache:
                 answer.set_result(mine)
 
     async def _ask(self, commands: _Commands) -> tuple[bytes, list[Any]]:
-        """Send commands in one round trip on one connection; return its server's run id and the replies."""
+        """Send commands in one round trip on one connection; return its server's identity and the replies."""
         if not self._breaker.allows():
             raise CacheUnavailable("Redis is being left alone for a moment after failures in a row")
         try:
@@ -197,6 +220,8 @@ class Cache:
                 server, replies = await self._exchange(commands)
         except (TimeoutError, OSError, RedisError) as error:
             self._breaker.failed()
+            self.failures += 1
+            self.in_doubt.set()
             raise CacheUnavailable(f"Redis did not answer: {type(error).__name__}") from error
         self._breaker.succeeded()
         for reply in replies:
@@ -211,7 +236,7 @@ class Cache:
             except (OSError, RedisConnectionError):
                 # The server closed it while it lay idle, most likely with all others. Each command may run twice:
                 # a lease or fill is refused the second time, a delete has nothing left to do.
-                self._idle.clear()
+                await self._drop_idle()
         return await self._converse(self._connect(), commands)
 
     async def _converse(self, connection: AbstractConnection, commands: _Commands) -> tuple[bytes, list[Any]]:
@@ -219,19 +244,23 @@ class Cache:
         try:
             if not connection.is_connected:
                 await connection.connect()
-            server: bytes = connection.run_id  # type: ignore[attr-defined] # left there by _greet
-            sending = commands(server)
+            server: _Server = connection.server  # type: ignore[attr-defined] # left there by _greet
+            sending = commands(server.identity)
+            recheck = bool(sending) and time.monotonic() - server.checked > RECHECK_SECONDS
             if sending:
                 self.round_trips += 1
-                await connection.send_packed_command(connection.pack_commands(sending), check_health=False)
+                packed = [*sending, ("INFO", "replication")] if recheck else sending
+                await connection.send_packed_command(connection.pack_commands(packed), check_health=False)
             replies = [await _reply(connection) for _ in sending]
+            if recheck:
+                server.recheck(await connection.read_response(disable_decoding=True))
             sound = True
         finally:
             if sound:
                 self._idle.append(connection)
             else:  # a reply that is still on its way would answer the next question
                 await connection.disconnect(nowait=True)
-        return server, replies
+        return server.identity, replies
 
 
 async def _reply(connection: AbstractConnection) -> Any:
@@ -253,16 +282,41 @@ def _fill_command(fill: Fill, server: bytes) -> _Command:
 def _trusted(stored: bytes | None, server: bytes) -> bytes | None:
     if stored is None or not stored.startswith(server):
         return None
-    return stored[_RUN_ID_BYTES:]
+    return stored[_IDENTITY_BYTES:]
+
+
+class _Server:
+    """The server at the end of a connection, and when it last said that it is still the same."""
+
+    __slots__ = ("checked", "history", "identity")
+
+    def __init__(self, run_id: bytes, told: dict[bytes, bytes]) -> None:
+        self.history = told.get(b"master_replid", b"")
+        if not run_id or not self.history or told.get(b"role") != b"master":
+            raise RedisConnectionError("this Redis is a replica, or does not say which server it is")
+        self.identity = hashlib.blake2b(run_id + self.history, digest_size=_IDENTITY_BYTES).digest()
+        self.checked = time.monotonic()
+
+    def recheck(self, answer: bytes) -> None:
+        """Raise when the server was demoted, or promoted again, under an open connection."""
+        told = _told(answer)
+        if told.get(b"role") != b"master" or told.get(b"master_replid") != self.history:
+            raise RedisConnectionError("this Redis is not the server it was")
+        self.checked = time.monotonic()
+
+
+def _told(answer: bytes) -> dict[bytes, bytes]:
+    pairs = (line.partition(b":") for line in answer.splitlines())
+    return {name: value for name, colon, value in pairs if colon}
 
 
 async def _greet(connection: AbstractConnection) -> None:
-    """Learn, once a connection, which server it leads to."""
+    """Learn, once a connection, which server it leads to; refuse one that only follows another."""
     await connection.on_connect()
-    await connection.send_command("INFO", "server", check_health=False)
+    await connection.send_command("INFO", "server", "replication", check_health=False)
     answer: bytes = await connection.read_response(disable_decoding=True)
-    run_id = next(line[7:].strip() for line in answer.splitlines() if line.startswith(b"run_id:"))
-    connection.run_id = run_id.ljust(_RUN_ID_BYTES)[:_RUN_ID_BYTES]  # type: ignore[attr-defined] # redis-py leaves room for it
+    told = _told(answer)
+    connection.server = _Server(told.get(b"run_id", b""), told)  # type: ignore[attr-defined] # redis-py leaves room for it
 
 
 async def eviction_warning(redis: Redis) -> str | None:

@@ -21,6 +21,7 @@ _AWAY = (
     TimeoutError,
     DBConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,
@@ -64,9 +65,10 @@ class UniqueViolation(Exception):
 class Database:
     """An open pool. Everything runs in autocommit: a write that must be atomic is one statement."""
 
-    def __init__(self, context: TortoiseContext, client: Client) -> None:
+    def __init__(self, context: TortoiseContext, client: Client, deadline: float) -> None:
         self._context = context
         self._client = client
+        self._deadline = deadline
 
     @classmethod
     async def open(cls, url: str, options: PoolOptions, meter: PoolMeter) -> Self:
@@ -87,7 +89,9 @@ class Database:
         )
         # In a task of its own: Tortoise finds its context in a context variable, which must not leak to the caller.
         await asyncio.get_running_loop().create_task(_initialise(context, config))
-        return cls(context, cast("Client", context.connections.get("default")))
+        # One bound over waiting and asking together, a little past the longer of the two, so that theirs speak first.
+        deadline = max(options.max_wait, options.query_timeout) + 0.2
+        return cls(context, cast("Client", context.connections.get("default")), deadline)
 
     async def fetch(self, statement: Statement, *values: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows.
@@ -95,7 +99,8 @@ class Database:
         Raises PoolExhausted or DatabaseUnavailable (both worth another try), or UniqueViolation.
         """
         try:
-            return cast("list[dict[str, Any]]", await self._client.execute_query_dict(statement.sql, list(values)))
+            async with asyncio.timeout(self._deadline):
+                return cast("list[dict[str, Any]]", await self._client.execute_query_dict(statement.sql, list(values)))
         except GatewatchError:
             raise
         except IntegrityError as error:

@@ -22,6 +22,9 @@ VALIDATION_QUERY = "SELECT 1"
 VALIDATION_TIMEOUT = 1.0
 """Seconds after which a connection that does not answer the validation query is given up."""
 
+RELEASE_TIMEOUT = 0.5
+"""Seconds that returning a connection may take."""
+
 
 class PoolMeter(Protocol):
     """What the pool tells whoever counts."""
@@ -69,6 +72,7 @@ class MeteredPool(Pool):
         self._validate_after = validate_after
         self._clock = clock
         self._attempts = options["max_size"] + 1
+        self._lent: set[PoolConnectionProxy[Any]] = set()
 
     async def _validate(self, connection: PoolConnectionProxy[Any]) -> None:
         idle_since = cast("TimedConnection", connection).idle_since
@@ -88,6 +92,7 @@ class MeteredPool(Pool):
             if limit.expired() and isinstance(error, TimeoutError):
                 raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
             raise
+        self._lent.add(connection)
         meter.lend(self._clock() - begin)
         meter.opened = self.get_size()
         return connection
@@ -104,11 +109,15 @@ class MeteredPool(Pool):
 
     async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         """Take a connection back. It counts as returned at once: the next caller may have it before we hear of it."""
-        held = getattr(connection, "_con", None)  # asyncpg has no public way to ask
-        if held is not None:
-            cast("TimedConnection", held).idle_since = self._clock()
+        del timeout
+        if connection in self._lent:  # asyncpg forgets a connection that died while it was lent; we must not
+            self._lent.discard(connection)
             self._meter.give_back()
-        await super().release(connection, timeout=timeout)
+        if (held := getattr(connection, "_con", None)) is not None:  # there is no public way to ask
+            cast("TimedConnection", held).idle_since = self._clock()
+        # A query that was given up is being cancelled over a connection of its own, which a frozen server never
+        # answers; past this bound the connection is cut instead.
+        await super().release(connection, timeout=RELEASE_TIMEOUT)
         self._meter.opened = self.get_size()
 
 

@@ -42,6 +42,10 @@ def statuses(answer: bytes) -> list[int]:
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
 
 
+CHUNKED = (
+    b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
 MALFORMED = {
     "space before a colon": b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\n",
     "folded line": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n 2\r\n\r\n",
@@ -56,6 +60,13 @@ MALFORMED = {
     "a bad chunk": b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
     "no version": b"GET /health/live\r\nHost: x\r\n\r\n",
     "another version": b"GET /health/live HTTP/2.0\r\nHost: x\r\n\r\n",
+    "a prefixed chunk size": CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
+    "a chunk longer than its size": CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+    "a length in other digits": "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: \u0662\r\n\r\n{}".encode(),
+    "a target that is no path": b"GET foo HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a target with a broken address": b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a tunnel": b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a NUL in the target": b"GET /a\x00b HTTP/1.1\r\nHost: x\r\n\r\n",
     "a NUL": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n",
     "a bare line feed": b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-A: a\nX-B: b\r\n\r\n",
     "a header without a colon": b"GET /health/live HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n",
