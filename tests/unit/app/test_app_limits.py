@@ -87,14 +87,15 @@ def test_who_waits_as_told_passes(limit: Limit, pauses: list[int]) -> None:
 def test_memory_is_bounded() -> None:
     """Of more addresses than it may remember it forgets the one that asked longest ago, and nobody else."""
     memory = MemoryBuckets(most=10_000, clock=Clock())
-    limit = Limit(1, 3600)
-    for n in range(10_000):
-        assert memory.spend(str(n), limit.interval, limit.depth) == 0
-    for n in range(10_000, 10_005):
-        assert memory.spend(str(n), limit.interval, limit.depth) == 0
+    limit = Limit(2, 3600)
+    for key in [*range(10_000), 0, 10_000, 10_001]:
+        assert memory.spend(str(key), limit.interval, limit.depth) == 0
     assert len(memory) == 10_000
-    assert memory.spend("5", limit.interval, limit.depth) > 0
-    assert memory.spend("4", limit.interval, limit.depth) == 0
+    assert memory.spend("0", limit.interval, limit.depth) > 0  # it was used again, so 1 and 2 were the oldest
+    for key in ("3", "1"):
+        memory.spend(key, limit.interval, limit.depth)
+    assert memory.spend("3", limit.interval, limit.depth) > 0
+    assert memory.spend("1", limit.interval, limit.depth) == 0
     for n in range(30_000):
         memory.take([Demand(f"many {n}", "all", 1, 1, 1)])
         memory.give_back([Demand(f"mark {n}", "marker", 1, 1, 1)])
