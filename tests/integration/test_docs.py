@@ -19,7 +19,7 @@ NO_API = {"console", NAME}
 
 def served() -> set[tuple[str, str]]:
     """Return method and path of every route of the running application that belongs to the API."""
-    app = next(iter(Sanic._app_registry.values()))
+    *_, app = Sanic._app_registry.values()
     routes = [route for route in app.router.routes if route.extra.ident.split(".")[1] not in NO_API]
     return {
         (method, re.sub(r"<(\w+)(:[^>]*)?>", r"{\1}", "/" + route.path)) for route in routes for method in route.methods
