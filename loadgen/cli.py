@@ -1,11 +1,12 @@
 """The command line: ``gatewatch load SCENARIO``, or ``python -m loadgen SCENARIO`` alone.
 
-Exit codes: 0 passed; 1 failed; 2 could not be run; 3 not valid, or too few samples to judge; 130 interrupted.
+The exit codes are told in the help.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import time
 from pathlib import Path
@@ -16,13 +17,13 @@ import msgspec
 import uvloop
 from rich.console import Console
 
-from loadgen.errors import FolderError, LoadError
-from loadgen.plan import change_scenario, load_scenario, scenarios
+from loadgen.errors import FolderError, LoadError, PlanError
+from loadgen.plan import MOST_RATE, MOST_SECONDS, MOST_USERS, change_scenario, load_scenario, scenarios
 from loadgen.progress import progress_on
 from loadgen.report import print_report
 from loadgen.results import RUN_ID, Result, RunFolder, new_run_id
 from loadgen.runner import Order, Progress, Runner
-from loadgen.target import parse_target
+from loadgen.target import parse_target, reach
 from observability.model import Slo, SloError, load_slo
 
 if TYPE_CHECKING:
@@ -30,11 +31,29 @@ if TYPE_CHECKING:
 
 PASSED, FAILED, UNUSABLE, UNJUDGED, INTERRUPTED = 0, 1, 2, 3, 130
 
+_CHANGES = {
+    "users": ("--users", MOST_USERS),
+    "rate_per_minute": ("--rate", MOST_RATE),
+    "seconds": ("--duration", MOST_SECONDS),
+}
+"""Which flag changes which field of the scenario, and how large the value may be."""
+
+
+DEFAULT_TARGET = "http://127.0.0.1:8000"
+_EXIT_CODES = """\b
+Exit codes:
+    0  passed
+    1  failed
+    2  could not be run
+    3  not valid, or too few samples to judge
+  130  interrupted
+"""
+
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     """What holds where a flag does not say otherwise. Without a targets file nothing is judged but the error rate."""
 
-    target: str = "http://127.0.0.1:8000"
+    target: str = DEFAULT_TARGET
     slo: Path | None = None
     data_dir: Path = Path(".data")
 
@@ -45,12 +64,17 @@ class Refused(click.ClickException):
     exit_code = UNUSABLE
 
 
-def load_command(defaults: Callable[[], Defaults] = Defaults) -> click.Command:
-    """Return the command; ``defaults`` is called only when a run is to begin, and may raise LoadError."""
+def load_command(
+    defaults: Callable[[], Defaults] = Defaults, *, aims_at: str = DEFAULT_TARGET, more: str = ""
+) -> click.Command:
+    """Return the command; ``defaults`` is called only when a run is to begin, and may raise LoadError.
 
-    @click.command(name="load", help=f"Send honest load and judge the answers.\n\nScenarios: {_listing()}.")
+    ``aims_at`` says in the help what the default target is, and ``more`` what else a host has to say there.
+    """
+
+    @click.command(name="load", help=_help(more), epilog=_EXIT_CODES)
     @click.argument("scenario")
-    @click.option("--target", metavar="URL", help="Where the service is, as http://host:port.")
+    @click.option("--target", metavar="URL", help=f"Where the service is, as http://host:port. [default: {aims_at}]")
     @click.option("--slo", metavar="FILE", type=click.Path(path_type=Path), help="The targets to judge by (slo.toml).")
     @click.option("--data-dir", metavar="DIR", type=click.Path(path_type=Path), help="The run is kept in DIR/runs/ID.")
     @click.option("--run-id", metavar="ID", help="Name of the run; made up if not given.")
@@ -71,8 +95,7 @@ def load_command(defaults: Callable[[], Defaults] = Defaults) -> click.Command:
     ) -> None:
         try:
             base = defaults()
-            given: dict[str, object] = {name: value for name, value in changes.items() if value is not None}
-            plan = change_scenario(load_scenario(scenario), given)
+            plan = change_scenario(load_scenario(scenario), _given(changes))
             run = _run_id(run_id, plan.name)
             targets = slo or base.slo
             order = Order(
@@ -94,8 +117,10 @@ def run_order(order: Order, folder: RunFolder) -> int:
 
     Raises LoadError when it cannot be run, and FolderError after the report when that cannot be written.
     """
-    with progress_on(Console(stderr=True)) as progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(_run(order, folder, progress))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(reach(order.target))
+        with progress_on(Console(stderr=True)) as progress:
+            result = runner.run(_run(order, folder, progress))
     fault = _write(result, folder)
     print_report(result, None if fault else folder.path, Console())
     if fault:
@@ -131,6 +156,20 @@ async def _run(order: Order, folder: RunFolder, progress: Progress) -> Result:
     return await runner.run()
 
 
+def _given(changes: dict[str, float | None]) -> dict[str, object]:
+    """Return the changes that were asked for; raise PlanError, naming the flag, for one that cannot be."""
+    given: dict[str, object] = {name: value for name, value in changes.items() if value is not None}
+    for name, (flag, most) in _CHANGES.items():
+        value = changes.get(name)
+        if value is None:
+            continue
+        if math.isnan(value) or value <= 0:
+            raise PlanError(f"{flag} must be above 0")
+        if value > most:
+            raise PlanError(f"{flag} must be {most:,} or less")
+    return given
+
+
 def _run_id(given: str | None, scenario: str) -> str:
     if given is None:
         return new_run_id(scenario, time.time())
@@ -139,8 +178,9 @@ def _run_id(given: str | None, scenario: str) -> str:
     return given
 
 
-def _listing() -> str:
-    return "; ".join(f"{scenario.name} ({scenario.summary})" for scenario in scenarios())
+def _help(more: str) -> str:
+    known = "; ".join(f"{scenario.name} ({scenario.summary})" for scenario in scenarios())
+    return f"Send honest load and judge the answers.\n\nSCENARIO is the path of a .toml file, or one of: {known}.\n\n{more}"
 
 
 load = load_command()

@@ -2,7 +2,7 @@
 
 ``LoadError``
     ``PlanError``      the scenario cannot be used
-    ``TargetError``    the target's address cannot be used
+    ``TargetError``    the target's address cannot be used, or nobody is there
     ``PrepareError``   the virtual users could not be prepared
     ``FolderError``    the run's folder cannot be written
 """
@@ -19,7 +19,7 @@ class PlanError(LoadError):
 
 
 class TargetError(LoadError):
-    """The address of the target is not one that this generator can use."""
+    """The address of the target is not one that this generator can use, or it takes no connection."""
 
 
 class PrepareError(LoadError):

@@ -15,10 +15,14 @@ from loadgen.journeys import STEPS
 
 _FOLDER = Path(__file__).parent / "scenarios"
 
+MOST_USERS = 20_000
+MOST_RATE = 6_000_000
+MOST_SECONDS = 7 * 86_400
+
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,23}$")]
-_Users = Annotated[int, msgspec.Meta(ge=1, le=20_000)]
-_Rate = Annotated[float, msgspec.Meta(gt=0, le=6_000_000)]
-_Seconds = Annotated[float, msgspec.Meta(gt=0, le=7 * 86_400)]
+_Users = Annotated[int, msgspec.Meta(ge=1, le=MOST_USERS)]
+_Rate = Annotated[float, msgspec.Meta(gt=0, le=MOST_RATE)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 _Timeout = Annotated[float, msgspec.Meta(gt=0, le=30)]  # twice this must fit the histogram, which ends at 64 s
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Weight = Annotated[int, msgspec.Meta(ge=0, le=1000)]

@@ -23,8 +23,12 @@ PLAIN_EVERY = 5.0
 """Seconds between plain lines."""
 
 
-def progress_line(status: RunStatus) -> str:
-    """Return the status as one line."""
+_LEAST = ("lag p99", "p50", "p99")
+"""What is left out first where the line is too long."""
+
+
+def progress_line(status: RunStatus, width: int | None = None) -> str:
+    """Return the status as one line, without its least parts where ``width`` leaves no room for them."""
     if status.state == "preparing":
         return f"preparing users: {status.prepared} of {status.users}"
     left = max(0.0, status.seconds - status.elapsed)
@@ -39,6 +43,10 @@ def progress_line(status: RunStatus) -> str:
         f"lag p99 {duration(status.lag_p99)}",
         f"{clock_time(left)} left",
     ]
+    for least in _LEAST:
+        if width is None or len("  ".join(parts)) <= width:
+            break
+        parts = [part for part in parts if not part.startswith(f"{least} ")]
     return "  ".join(parts)
 
 
@@ -70,6 +78,7 @@ class LiveProgress:
     """One line that is drawn over."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -84,7 +93,7 @@ class LiveProgress:
 
     def show(self, status: RunStatus) -> None:
         """Draw the status."""
-        self._live.update(Text(progress_line(status), overflow="fold"), refresh=True)
+        self._live.update(Text(progress_line(status, self._console.width), overflow="fold"), refresh=True)
 
 
 def progress_on(console: Console) -> PlainProgress | LiveProgress:

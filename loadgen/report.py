@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
 
     from loadgen.results import EndpointStatus, Result, RunStatus
 
 HEADINGS = ("endpoint", "request", "count", "errors", "p50", "p95", "p99", "target p95", "verdict")
-_LEFT = 2  # The first columns and the last are words, the others figures.
+_REQUEST = HEADINGS.index("request")
+_GAP = "  "
 _STYLES = {"PASS": "green", "FAIL": "bold red", "TOO FEW": "yellow", "VALID": "green", "INVALID": "bold red"}
 
 
@@ -27,7 +28,7 @@ def print_report(result: Result, folder: Path | None, console: Console) -> None:
     status = result.status
     rows = [_row(endpoint) for endpoint in status.endpoints]
     if console.is_terminal:
-        console.print(_table(rows, status))
+        console.print(_table(rows, status, console.width), crop=False)
     else:
         for line in _aligned([HEADINGS, *rows]):
             console.out(line, highlight=False)
@@ -88,26 +89,43 @@ def _row(endpoint: EndpointStatus) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Sequence[Sequence[str]], status: RunStatus) -> Table:
-    table = Table(title=f"{status.scenario} against {status.target}", title_justify="left")
-    for position, heading in enumerate(HEADINGS):
-        left = position < _LEFT or position == len(HEADINGS) - 1
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+def _table(rows: Sequence[Sequence[str]], status: RunStatus, width: int) -> Table:
+    """Return the table without borders; where there is no room for the requests they are left out, figures never."""
+    table = Table(
+        title=f"{status.scenario} against {status.target}",
+        title_justify="left",
+        box=None,
+        padding=(0, len(_GAP), 0, 0),
+        pad_edge=False,
+    )
+    widths = _widths(rows)
+    roomy = sum(widths) + len(_GAP) * (len(widths) - 1) <= width
+    shown = [position for position in range(len(HEADINGS)) if roomy or position != _REQUEST]
+    for position in shown:
+        justify: JustifyMethod = "left" if _is_word(position) else "right"
+        table.add_column(HEADINGS[position], justify=justify, no_wrap=True, min_width=widths[position])
     for row in rows:
-        table.add_row(*row[:-1], Text(row[-1], style=_STYLES.get(row[-1], "")))
+        table.add_row(*(Text(row[position], style=_STYLES.get(row[position], "")) for position in shown))
     return table
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    last = len(HEADINGS) - 1
+    widths = _widths(rows)
     return [
-        "  ".join(
-            cell.ljust(width) if column < _LEFT or column == last else cell.rjust(width)
+        _GAP.join(
+            cell.ljust(width) if _is_word(column) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(row[column]) for row in (HEADINGS, *rows)) for column in range(len(HEADINGS))]
+
+
+def _is_word(column: int) -> bool:
+    return column <= _REQUEST or column == len(HEADINGS) - 1
 
 
 def _coloured(line: str) -> Text:

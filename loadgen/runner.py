@@ -98,7 +98,7 @@ class Runner:
             cpu = await self._measure(users) if await self._prepare(users) else 0.0
         except PrepareError as error:
             self._state = "failed"
-            self._tell(msgspec.structs.replace(self._status(), message=str(error)))
+            self._write(msgspec.structs.replace(self._status(), message=str(error)))
             raise
         finally:
             ticking.cancel()
@@ -146,6 +146,9 @@ class Runner:
 
     def _tell(self, status: RunStatus) -> None:
         self._progress.show(status)
+        self._write(status)
+
+    def _write(self, status: RunStatus) -> None:
         try:
             self._folder.write_status(status)
         except FolderError:

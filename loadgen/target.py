@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import urlsplit
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from loadgen.errors import TargetError
 
 _HTTP_PORT = 80
+PATIENCE = 5.0
+"""Seconds in which the target must take a connection before the run begins."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -42,3 +45,22 @@ def parse_target(text: str) -> Target:
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         raise TargetError(f"--target {text!r} must be http://host:port and nothing more")
     return Target(host=host, port=_HTTP_PORT if port is None else port)
+
+
+async def reach(target: Target) -> None:
+    """Connect once and hang up; raise TargetError when that cannot be done, so that a run with nobody there never begins."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(target.host, target.port)
+    except TimeoutError:
+        why = f"no answer within {PATIENCE:g} s"
+    except ConnectionRefusedError:
+        why = "connection refused"
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        writer.close()
+        return
+    raise TargetError(
+        f"cannot reach {target.url}: {why}; start the service with `make run`, or name another with --target"
+    )

@@ -121,8 +121,11 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
         (["smoke", "--target", "https://127.0.0.1:1"], "https is not supported yet"),
         (["smoke", "--slo", str(tmp_path / "none.toml")], "cannot read targets"),
         (["smoke", "--slo", str(broken)], f"{broken}: "),
-        (["smoke", "--users", "0"], "users"),
-        (["smoke", "--rate", "-5"], "rate_per_minute"),
+        (["smoke", "--users", "-1"], "--users must be above 0"),
+        (["smoke", "--rate", "0"], "--rate must be above 0"),
+        (["smoke", "--rate", "nan"], "--rate must be above 0"),
+        (["smoke", "--duration", "0"], "--duration must be above 0"),
+        (["smoke", "--users", "20001"], "--users must be 20,000 or less"),
         (["smoke", "--run-id", "../up"], "--run-id '../up'"),
     ]:
         (line,) = _refused(*arguments, "--data-dir", str(data)).splitlines()
@@ -133,21 +136,25 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
     assert not data.exists()
 
 
-def test_a_data_folder_that_cannot_be_made_is_2(tmp_path: Path) -> None:
+async def test_a_data_folder_that_cannot_be_made_is_2(service: Any, serving: Serving, tmp_path: Path) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "data").write_text("a file")
-    assert "cannot make" in _refused("smoke", "--data-dir", str(tmp_path / "data"))
+    async with serving(service) as target:
+        code, _, err = await _finish(await _start(tmp_path, target))
+    assert code == 2
+    assert "cannot make" in err
 
 
 async def test_an_unreachable_target_is_2(serving: Serving, service: Any, tmp_path: Path) -> None:
-    """The line names the target, and the run is kept as failed, so that the console can say why."""
+    """One line names the target and how to start one; nothing was sent, so nothing is left behind."""
     async with serving(service) as target:
         pass
     code, out, err = await _finish(await _start(tmp_path, target))
     assert (code, out) == (2, "")
-    assert f"Error: cannot reach {target.url}: " in err
-    assert "Traceback" not in err
-    assert _status(tmp_path)["state"] == "failed"
+    (line,) = err.splitlines()
+    assert line.startswith(f"Error: cannot reach {target.url}: connection refused; ")
+    assert "`make run`" in line
+    assert not (tmp_path / "data").exists()
 
 
 async def test_a_result_that_cannot_be_written_is_still_reported(
@@ -178,7 +185,10 @@ def test_a_host_hands_in_its_defaults(tmp_path: Path) -> None:
     assert "must look like" in CliRunner().invoke(command, ["smoke", "--target", "y"]).stderr
 
 
-@pytest.mark.parametrize("name", ["baseline (100 users, 1,000 req/min, 5 min)", "smoke"])
-def test_help_lists_the_scenarios(name: str) -> None:
-    """Whoever asks for help learns what can be run."""
-    assert name in " ".join(CliRunner().invoke(load, ["--help"]).stdout.split())
+@pytest.mark.parametrize(
+    "says",
+    ["baseline (100 users, 1,000 req/min, 5 min)", "smoke", ".toml", "[default: http://127.0.0.1:8000]", "2 could not"],
+)
+def test_help_says_what_can_be_run_and_how_it_ends(says: str) -> None:
+    """Whoever asks for help learns the scenarios, the default target and the exit codes."""
+    assert says in " ".join(CliRunner().invoke(load, ["--help"]).stdout.split())

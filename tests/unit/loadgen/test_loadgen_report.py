@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import msgspec
@@ -106,9 +107,9 @@ def test_times_of_a_run_are_minutes_and_seconds() -> None:
     assert (clock_time(0), clock_time(245.4), clock_time(3845)) == ("0:00", "4:05", "1:04:05")
 
 
-def _report(*, terminal: bool) -> str:
+def _report(*, terminal: bool, width: int = 140) -> str:
     out = io.StringIO()
-    print_report(RESULT, Path("data/runs/r"), Console(file=out, force_terminal=terminal, width=140))
+    print_report(RESULT, Path("data/runs/r"), Console(file=out, force_terminal=terminal, width=width))
     return out.getvalue()
 
 
@@ -136,6 +137,19 @@ def test_at_a_terminal_the_report_is_a_table_with_the_same_figures() -> None:
         assert figure in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_figure_is_cut_however_narrow_the_terminal(width: int) -> None:
+    """What does not fit is the request, which the endpoint's name tells already; at 80 columns a row is one line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", _report(terminal=True, width=width))
+    row = next(line for line in text.splitlines() if line.startswith("login "))
+    assert "…" not in text
+    assert row.split()[-1] == "FAIL"
+    assert ("POST /auth/login" in row) == (width == 100)
+    for figure in ("1,200", "312 ms", "1.25 s", "< 200 ms"):
+        assert figure in row
+    assert width == 60 or len(row) <= width
+
+
 def test_an_interrupted_run_says_so() -> None:
     """There is no verdict to be read into it."""
     out = io.StringIO()
@@ -152,6 +166,8 @@ def test_progress_tells_what_a_person_asks() -> None:
         "lag p99 300 us  0:18 left"
     )
     assert progress_line(msgspec.structs.replace(STATUS, state="preparing", prepared=7)) == "preparing users: 7 of 20"
+    narrow = progress_line(msgspec.structs.replace(STATUS, state="running", elapsed=12.0, completed=480), 80)
+    assert narrow == "running 0:12  480 of 1,200 requests  40.0/s  3 errors  p95 42.1 ms  0:18 left"
 
 
 def test_plain_progress_is_a_line_every_five_seconds_and_at_each_change() -> None:
