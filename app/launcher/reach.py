@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,9 @@ from app.launcher.errors import LauncherError
 PATIENCE = 5.0
 OLDEST_POSTGRES = 14
 LONGEST_ANSWER = 1 << 10
+
+_PASSWORD = re.compile(r"(://[^\s/:@]*:)\S*@")
+"""The password in a URL, as a client's message may repeat it."""
 
 
 async def check_postgres(url: str) -> None:
@@ -71,7 +75,7 @@ def _unusable(setting: str, name: str, url: str, error: Exception) -> str:
         why = "connection refused"
     else:
         why = " ".join(str(error).split()) or type(error).__name__
-    for secret in (parts.password, unquote(parts.password or "")):
-        if secret:
-            why = why.replace(secret, "***")
+    why = _PASSWORD.sub(r"\1***@", why)
+    for secret in filter(None, (parts.password, unquote(parts.password or ""))):
+        why = why.replace(f"'{secret}'", "'***'")  # as Redis quotes a command that it does not know
     return f"{name} at {where} cannot be used: {why}; start it, correct {setting}, or unset {setting} to have one run for you"

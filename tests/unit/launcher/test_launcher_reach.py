@@ -28,3 +28,12 @@ async def test_refused_redis_shows_no_password(nobody: str) -> None:
     with pytest.raises(LauncherError, match=f"Redis at {nobody} cannot be used: connection refused") as caught:
         await check_redis(f"redis://:hunter2@{nobody}/0")
     assert "hunter2" not in str(caught.value)
+
+
+async def test_only_the_password_of_a_url_is_hidden(nobody: str) -> None:
+    """A password of one letter leaves every other word of the message as it is."""
+    with pytest.raises(LauncherError, match=f"PostgreSQL at {nobody} cannot be used: connection refused; start it"):
+        await check_postgres(f"postgres://someone:e@{nobody}/db")
+    with pytest.raises(LauncherError) as caught:
+        await check_postgres(f"postgres://someone:hunter2@{nobody}/db?sslmode=postgres://me:hunter2@host")
+    assert "hunter2" not in str(caught.value)
