@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 from email.utils import formataddr, parseaddr
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -44,9 +44,9 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
         try:
             value = float(text)
         except ValueError:
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}") from None
+            raise ValueError(f"must be a number of seconds from {low:.10g} to {high:.10g}") from None
         if not (math.isfinite(value) and low <= value <= high):
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
+            raise ValueError(f"must be a number of seconds from {low:.10g} to {high:.10g}")
         return value
 
     return parse
@@ -102,6 +102,24 @@ def _switch(text: str) -> bool:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    if not all(_HOST.fullmatch(name) or _is_address(name) for name in names):
+        raise ValueError("must be host names without http://, port or path, separated by commas")
+    return names
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 _RATE = re.compile(r"([1-9]\d{0,8})/(\d{0,4})(s|min|h)")
@@ -162,7 +180,7 @@ class Settings:
     console_hosts: tuple[str, ...] = _setting(
         "GATEWATCH_CONSOLE_HOSTS",
         (),
-        _names,
+        _hosts,
         "Host names, besides localhost and GATEWATCH_HOST, under which the console may be opened; comma-separated.",
         "none",
     )

@@ -27,6 +27,7 @@ def test_nothing_set_is_a_whole_configuration() -> None:
         ("REDIS_URL", "localhost"), ("GATEWATCH_LOAD", "maybe"), ("GATEWATCH_PROT", "8000"),
         ("GATEWATCH_TRUSTED_PROXIES", "proxy.example.org"), ("GATEWATCH_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("GATEWATCH_LIMIT_LOGINS", "10"), ("GATEWATCH_LIMIT_LOGINS", "0/min"), ("GATEWATCH_LIMIT_LOGINS", "10/0min"),
+        ("GATEWATCH_CONSOLE_HOSTS", "http://x/"), ("GATEWATCH_CONSOLE_HOSTS", "x:8000"),
         ("GATEWATCH_LIMIT_LOGINS", "10/2h"), ("GATEWATCH_RATE_LIMITS", "maybe"),
     ],
 )  # fmt: skip
@@ -34,6 +35,18 @@ def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
     """The message names the setting, and one that does not exist is an error too."""
     with pytest.raises(SettingsError, match=name):
         Settings.from_environment({name: value})
+
+
+def test_a_range_is_told_in_plain_numbers() -> None:
+    """A year of seconds is no power of ten."""
+    with pytest.raises(SettingsError, match=r"from 60 to 31536000$"):
+        Settings.from_environment({"GATEWATCH_SESSION_LIFETIME": "1"})
+
+
+def test_host_names_and_addresses_may_open_the_console() -> None:
+    """They are compared in lower case."""
+    settings = Settings.from_environment({"GATEWATCH_CONSOLE_HOSTS": "Gate.example.org, my_box, 10.0.0.1,::1"})
+    assert settings.console_hosts == ("gate.example.org", "my_box", "10.0.0.1", "::1")
 
 
 def test_a_refused_secret_is_not_repeated() -> None:
