@@ -7,9 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseUnavailable, PoolExhausted
 from app.storage.database import Database, PoolOptions, Statement
 from observability.record.meters import PoolMeter
 
@@ -148,3 +149,31 @@ async def test_a_caller_that_leaves_takes_no_connection_with_it(wire: tuple[Wire
         assert await asyncio.gather(*(database.fetch(WHO) for _ in range(4)))
         assert (meter.freeze().in_use, meter.freeze().pending) == (0, 0)
         assert meter.freeze().high_water <= 2
+
+
+async def test_a_connection_that_dies_while_it_is_lent_is_not_lent_for_ever(database_url: str) -> None:
+    """The gauge goes back to nothing when the server ends connections in the middle of queries."""
+    slow = Statement("slow", "SELECT pg_sleep(5)")
+    async with opened(database_url) as (database, meter):
+        for _ in range(3):
+            calls = [asyncio.create_task(database.fetch(slow)) for _ in range(2)]
+            await asyncio.sleep(0.2)
+            sql = await asyncpg.connect(database_url)
+            await sql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(5)'")
+            await sql.close()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(result) for result in results] == [DatabaseUnavailable] * 2
+        assert await database.fetch(WHO)
+        assert (meter.freeze().in_use, meter.freeze().pending) == (0, 0)
+
+
+async def test_one_bound_holds_over_waiting_and_asking(wire: tuple[Wire, str]) -> None:
+    """A server that falls silent costs a caller one time-out, not one for the wait and one for the query."""
+    relay, url = wire
+    async with opened(url, max_wait=0.5, query_timeout=0.5) as (database, _):
+        await database.fetch(WHO)
+        relay.forget()
+        begin = asyncio.get_running_loop().time()
+        with pytest.raises((DatabaseUnavailable, PoolExhausted)):
+            await database.fetch(WHO)
+        assert asyncio.get_running_loop().time() - begin < 2

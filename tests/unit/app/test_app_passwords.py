@@ -101,3 +101,20 @@ async def test_a_caller_that_leaves_frees_no_slot_before_its_thread_ends(
         else:
             return
     raise AssertionError("the slots were never freed")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x" * 257, "in UTF-8$"),
+        ("a" + "\u0315" * 16_000 + "\u0300" * 16_000, "in UTF-8$"),
+        ("\ufdfa" * 20, "in its normal form"),
+    ],
+)
+async def test_a_password_that_is_too_long_is_refused_before_it_is_normalised(
+    passwords: Passwords, text: str, said: str
+) -> None:
+    """Normalising 64 KB of the right characters takes a second of the event loop; only what is short gets that far."""
+    with pytest.raises(ValueError, match=said):
+        canonical(text)
+    assert not await passwords.verify(await passwords.hash("correct horse"), text)

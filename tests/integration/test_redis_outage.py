@@ -1,0 +1,105 @@
+"""What may be believed of a Redis that was away, or is no longer the one it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from persistent import PersistentRedis
+
+from app.errors import CacheUnavailable
+from app.storage.cache import RECHECK_SECONDS, Cache, Fill
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from running import Service
+
+    from app.embedded import Server
+
+KEY = "session:x"
+
+
+async def test_a_retried_logout_hears_no_lie(service: Service, redis: Server) -> None:
+    """While a cache may still know the session, trying again is answered 503; when Redis is back the token is refused."""
+    bearer = await service.person()
+    await service.client.get("/auth/check", headers=bearer)
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            answer = await service.client.post("/auth/logout", headers=bearer)
+            assert (answer.status_code, answer.json()["code"]) == (503, "invalidation-pending")
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    for _ in range(30):
+        assert (await service.client.get("/auth/check", headers=bearer)).status_code == 401
+        await asyncio.sleep(0.1)
+    assert (await service.client.post("/auth/logout", headers=bearer)).status_code == 401
+    assert (await service.rows())["pending_invalidations"] == 0
+
+
+async def test_after_a_failure_nothing_is_believed_until_trust_is_regained(service: Service, redis: Server) -> None:
+    """Reads go past the cache, the missed deletes are done by themselves, then the cache serves again."""
+    cache = service.parts.cache
+    os.kill(redis.pid, signal.SIGSTOP)
+    with pytest.raises(CacheUnavailable):
+        await cache.ping()
+    os.kill(redis.pid, signal.SIGCONT)
+    with pytest.raises(CacheUnavailable, match="has to be deleted first"):
+        await cache.read([KEY])
+    for _ in range(100):
+        if not cache.in_doubt.is_set():
+            break
+        await asyncio.sleep(0.05)
+    assert await cache.read([KEY]) == [None]
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[tuple[PersistentRedis, PersistentRedis]]:
+    """Run a primary and its replica."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    first, second = (PersistentRedis(folder) for folder in folders)
+    yield first, second
+    first.kill()
+    second.kill()
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["on a kept connection", "on a new connection"])
+async def test_a_failover_and_back_brings_no_entry_back(
+    pair: tuple[PersistentRedis, PersistentRedis], kept: bool
+) -> None:
+    """A primary that missed nothing itself is given back, as a replica, an entry that it had deleted: it stays unbelieved."""
+    first, second = pair
+    one, two = await first.ready(), await second.ready()
+    await two.replicaof("127.0.0.1", first.port)
+    cache = Cache.at(first.url, timeout=1)
+    [lease] = await cache.lease([KEY])
+    assert lease is not None
+    assert await cache.fill([Fill(lease, b"in", 600)]) == [True]
+    await one.wait(1, 5000)
+    await two.replicaof("NO", "ONE")  # the link breaks, and the copy misses the delete
+    await cache.delete([KEY])
+    await one.replicaof("127.0.0.1", second.port)
+    for _ in range(200):
+        if await one.exists(KEY):
+            break
+        await asyncio.sleep(0.05)
+    if kept:
+        await asyncio.sleep(RECHECK_SECONDS + 0.1)
+    else:
+        await cache.close()
+    with pytest.raises(CacheUnavailable):
+        await cache.read([KEY])
+    await one.replicaof("NO", "ONE")
+    cache.trust(cache.failures)
+    assert await one.exists(KEY), "the entry must be there, or this proves nothing"
+    assert await cache.read([KEY]) == [None]
+    await cache.close()
+    await one.aclose()
+    await two.aclose()
