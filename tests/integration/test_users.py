@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from running import EMAIL, PASSWORD, Service
 
 from app.errors import EmailTaken, InvalidFields, NotFound
+from app.repositories.sessions import OPEN
 from app.repositories.users import Users
 from app.security.tokens import issue
 from app.server import utc_now
@@ -122,15 +123,7 @@ async def test_a_session_that_the_first_statement_cannot_see_is_ended_too(
     user = await service.register()
     now = utc_now()
     async with service.sql.transaction():
-        opened = await service.sql.fetch(
-            """
-            INSERT INTO sessions (id, user_id, token_hash, created_at, last_seen_at, expires_at)
-            SELECT gen_random_uuid(), id, 'x', $2, $2, $2 FROM users WHERE id = $1 AND disabled_at IS NULL FOR SHARE
-            RETURNING id
-            """,
-            UUID(user["id"]),
-            now,
-        )
+        opened = await service.sql.fetch(OPEN.sql, uuid4(), UUID(user["id"]), b"x", now, now, None, None, None)
         assert len(opened) == 1
         disabling = asyncio.create_task(administration.disable(EMAIL))
         await asyncio.sleep(0.2)
