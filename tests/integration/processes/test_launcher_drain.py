@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.integration.processes.conftest import Serve
+    from typing import Any
+
+    Serve = Any
 
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
