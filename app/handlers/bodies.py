@@ -22,6 +22,18 @@ NewPassword = Annotated[str, shown(**{"$ref": "#/components/schemas/NewPassword"
 
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_TYPE = re.compile(r"\b(bool|bytes|dict|float|int|list|str|struct)\b")
+_JSON_WORDS = {
+    "bool": "boolean",
+    "bytes": "string",
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "str": "string",
+    "struct": "object",
+}
+_TYPES = re.compile(r"`([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 
 
@@ -100,5 +112,10 @@ def _field_error(message: str) -> FieldError:
     if missing := _MISSING.search(message):
         return FieldError(missing[1], "is missing")
     at = _AT.search(message)
-    detail = _AT.sub("", message).replace("`", "")
+    detail = _TYPES.sub(lambda types: _in_json_words(types[1]), _AT.sub("", message))
     return FieldError(at[1] if at else "", detail[:1].lower() + detail[1:])
+
+
+def _in_json_words(types: str) -> str:
+    """Return types that are named as Python calls them, as `str | null`, in the words of JSON: "string or null"."""
+    return _TYPE.sub(lambda name: _JSON_WORDS.get(name[0], name[0]), types).replace(" | ", " or ")
