@@ -103,6 +103,11 @@ def count(number: float | None) -> str:
     return f"{number:,.1f}" if number < 10 and number != int(number) else f"{number:,.0f}"  # noqa: PLR2004 - one digit
 
 
+def sentence(clause: str) -> str:
+    """Make a clause stand alone: a capital first, a full stop last."""
+    return clause[:1].upper() + clause[1:].rstrip(".") + "." if clause else ""
+
+
 def clock(unix: float | None) -> str:
     """Write a moment's time of day in UTC: ``20:17:31``."""
     return MISSING if unix is None else f"{datetime.fromtimestamp(unix, UTC):%H:%M:%S}"

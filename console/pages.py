@@ -73,6 +73,7 @@ class Pages:
             "size": shown.size,
             "count": shown.count,
             "clock": shown.clock,
+            "sentence": shown.sentence,
             "moment": shown.moment,
         }
         self._environment.globals |= {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from console import format as shown
-from console.verdict import ERRORS_ARE_WRONG
+from console.verdict import fails
 
 if TYPE_CHECKING:
     from observability.read.view import View
@@ -37,9 +37,8 @@ def tiles(view: View) -> tuple[Tile, ...]:
 
 def _traffic(view: View) -> tuple[Tile, ...]:
     latency = view.latency
-    asked = f"{latency.count:,} in the last minute" if latency.count else NO_REQUESTS
+    asked = f"{view.requests:,} in the last minute" if view.requests else NO_REQUESTS
     rate = shown.MISSING if view.age is None else shown.rate(view.rate)
-    failing = view.error_rate is not None and view.error_rate > ERRORS_ARE_WRONG
     percentiles = (("p50", latency.p50, "half are faster"), ("p95", latency.p95, "1 in 20 is slower"))
     return (
         Tile(key="rate", label="Requests", figure=rate, note=asked, why="no figures yet"),
@@ -47,9 +46,9 @@ def _traffic(view: View) -> tuple[Tile, ...]:
             key="errors",
             label="Errors",
             figure=shown.share(view.error_rate),
-            note=f"{view.errors:,} in the last minute" if latency.count else NO_REQUESTS,
+            note=f"{view.errors:,} in the last minute" if view.requests else NO_REQUESTS,
             why=NO_REQUESTS,
-            tone="bad" if failing else "",
+            tone="bad" if fails(view) else "",
         ),
         *(
             Tile(

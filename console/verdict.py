@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from console.format import duration, share, span, threshold
+from console.format import duration, sentence, share, span, threshold
 
 if TYPE_CHECKING:
     from observability.read.view import RouteView, View
@@ -34,19 +34,24 @@ def is_stale(view: View) -> bool:
     return view.age is not None and view.age > STALE_AFTER
 
 
+def fails(view: View) -> bool:
+    """Tell whether too many requests fail, of requests enough to say so."""
+    return view.requests >= view.fewest_samples and view.error_rate is not None and view.error_rate > ERRORS_ARE_WRONG
+
+
 def judge(view: View) -> Verdict:
     """Say in words how the service does against its targets, the worst first."""
     if view.age is None:
         return Verdict(
-            "waiting", "Waiting for the first figures", _sentence(view.reason), "Waiting for the first figures"
+            "waiting", "Waiting for the first figures", sentence(view.reason), "Waiting for the first figures"
         )
     if is_stale(view):
-        detail = _sentence(view.reason) or "Nothing below is the present."
+        detail = sentence(view.reason) or "Nothing below is the present."
         return Verdict("stale", f"No fresh figures for {span(view.age)}", detail, "The figures are stale")
     missed = sorted((r for r in view.routes if r.judgement == "missed"), key=_used, reverse=True)
     if missed:
         return _missing(missed, view)
-    if view.error_rate is not None and view.error_rate > ERRORS_ARE_WRONG:
+    if fails(view):
         headline = f"{share(view.error_rate)} of requests fail"
         return Verdict("bad", headline, _failing(view), "Requests fail")
     return _well(view)
@@ -56,8 +61,10 @@ def _well(view: View) -> Verdict:
     met = sorted((r for r in view.routes if r.judgement == "met"), key=_used, reverse=True)
     few = [r for r in view.routes if r.judgement == "too few" and r.latency.count]
     if not met:
-        if not view.latency.count:
+        if not view.requests:
             return Verdict("waiting", "Waiting for traffic", "No requests in the last minute.", "Waiting for traffic")
+        if view.requests < view.fewest_samples:
+            return Verdict("waiting", "Too few requests to judge", _too_few(view), "Not judged")
         detail = (
             "No route has enough requests in the last minute to judge its p95." if few else "No route has a target."
         )
@@ -83,16 +90,17 @@ def _missing(missed: list[RouteView], view: View) -> Verdict:
     return Verdict("bad", headline, detail, f"{worst.route} misses its target")
 
 
+def _too_few(view: View) -> str:
+    asked = f"{view.requests:,} {'request' if view.requests == 1 else 'requests'} in the last minute"
+    failed = f", {view.errors:,} of them failed" if view.errors else ""
+    return f"{asked}{failed}; from {view.fewest_samples:,} on they are judged."
+
+
 def _failing(view: View) -> str:
     worst = max(view.routes, key=lambda r: r.errors, default=None)
     if worst is None or not worst.errors:
         return ""
     return f"Most of them on {worst.route or '(unmatched)'}: {worst.errors:,} in the last minute."
-
-
-def _sentence(reason: str) -> str:
-    """Make a reason, which is a clause, stand alone."""
-    return reason[:1].upper() + reason[1:].rstrip(".") + "." if reason else ""
 
 
 def _used(route: RouteView) -> float:

@@ -83,6 +83,8 @@ def view_of(
         pool=_pool_view(stretches, live),
         hashing=_hash_view(stretches, live),
         workers=_worker_views(live, begin, end, now, internal),
+        requests=total.count,
+        fewest_samples=slo.fewest_samples,
     )
 
 

@@ -115,7 +115,10 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class View(msgspec.Struct, frozen=True):
-    """One look at the fleet. ``scope`` is "worker" when the stream cannot be read; ``reason`` then says why."""
+    """One look at the fleet. ``scope`` is "worker" when the stream cannot be read; ``reason`` then says why.
+
+    ``requests`` is how many the figures rest on, answered or not; below ``fewest_samples`` nothing is judged by them.
+    """
 
     at: float
     scope: Literal["fleet", "worker"]
@@ -133,6 +136,8 @@ class View(msgspec.Struct, frozen=True):
     pool: PoolView | None
     hashing: HashView | None
     workers: tuple[WorkerView, ...]
+    requests: int
+    fewest_samples: int
 
 
 class Feed(Protocol):

@@ -52,6 +52,8 @@ BUSY = View(
     pool=PoolView(20, 14, 4, 0, 11, 0.21, 0.00043, 0),
     hashing=HashView(2, 1, 32, 0, 0.012, 0.031),
     workers=(WorkerView("host:8000", "w1", 4121, NOW - 4000, 0.4, 71 << 20, 0.34, 0.0021, 412_331, 3),),
+    requests=850,
+    fewest_samples=59,
 )
 NOTHING = View(
     at=NOW,
@@ -70,6 +72,8 @@ NOTHING = View(
     pool=None,
     hashing=None,
     workers=(),
+    requests=0,
+    fewest_samples=59,
 )
 CARDS = (ScenarioCard("smoke", "20 users, 600 req/min, 30 s", 30), ScenarioCard("baseline", "5 min of the guide", 300))
 RUN = LoadRun("20261122T201500-smoke-3f9a", "smoke", "running", NOW, 30, 12, 300, 121, 120, 1, 10.1, 0.004, 0.07, 0.16)
@@ -183,7 +187,10 @@ async def serving(feed: TurnedFeed, load: TurnedLoad) -> AsyncIterator[Served]:
         if not stopped:
             stopped.append(True)
             await handle.before_stop()
-            await handle.close()
+            closing = handle.close()  # from Python 3.12 on it waits until every connection has gone
+            for connection in tuple(handle.connections):
+                connection.close_if_idle()
+            await closing
             for connection in tuple(handle.connections):
                 connection.abort()
             await handle.after_stop()

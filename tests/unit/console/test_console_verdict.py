@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from console.tiles import tiles
 from console.verdict import judge
 from observability.read.view import Judgement, Latency, RouteView, View
 
@@ -25,6 +26,8 @@ QUIET = View(
     pool=None,
     hashing=None,
     workers=(),
+    requests=0,
+    fewest_samples=59,
 )
 
 
@@ -35,7 +38,8 @@ def route(path: str, p95: float, target: float | None, judgement: Judgement) -> 
 
 def busy(*routes: RouteView, error_rate: float = 0.0) -> View:
     """Make a view of routes."""
-    return msgspec.structs.replace(QUIET, routes=routes, latency=Latency(100, 0.1, 0.1, 0.1), error_rate=error_rate)
+    latency = Latency(100, 0.1, 0.1, 0.1)
+    return msgspec.structs.replace(QUIET, routes=routes, latency=latency, requests=100, error_rate=error_rate)
 
 
 def test_the_worst_miss_comes_first() -> None:
@@ -62,6 +66,18 @@ def test_fast_failures_are_not_well() -> None:
     """A service that fails quickly does not meet its targets."""
     verdict = judge(busy(route("/a", 0.001, 0.2, "met"), error_rate=0.4))
     assert (verdict.tone, verdict.headline) == ("bad", "40.0 % of requests fail")
+
+
+@pytest.mark.parametrize(("requests", "headline"), [(58, "Too few requests to judge"), (59, "50.0 % of requests fail")])
+def test_a_failure_among_few_is_told_and_not_judged(requests: int, headline: str) -> None:
+    """Errors are judged on as many requests as latencies are; below that the verdict says how many there were."""
+    few = msgspec.structs.replace(busy(error_rate=0.5), requests=requests, errors=requests // 2)
+    verdict = judge(few)
+    assert verdict.headline == headline
+    errors = next(tile for tile in tiles(few) if tile.key == "errors")
+    assert (verdict.tone, errors.tone) == (("waiting", "") if requests == 58 else ("bad", "bad"))
+    if requests == 58:
+        assert verdict.detail == "58 requests in the last minute, 29 of them failed; from 59 on they are judged."
 
 
 @pytest.mark.parametrize(
