@@ -2,7 +2,9 @@
 
 Stateless, so that any worker of the fleet accepts a visit that another one opened. The cookie's name carries a
 fingerprint of the key, because cookies of one host are shared by all its ports and two consoles must not log each
-other out. Defences after the OWASP cheat sheets on session management and on cross-site request forgery.
+other out. A worker cannot take back what another one signed, so logging out takes the cookie from the browser only;
+therefore a copy of a cookie is worth little: it ends an hour after the console last renewed it, and no renewal carries
+a visit past twelve hours. Another token ends every visit at once. Defences after the OWASP cheat sheets on session management and on cross-site request forgery.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ if TYPE_CHECKING:
 
     from console.ports import Access
 
-LIFETIME = 12 * 3600
-"""Seconds that a visit lasts."""
+LIFETIME = 3600
+"""Seconds that a visit lasts without being renewed; a page that is loaded or watched renews it."""
 
-_COOKIE = re.compile(r"1\.(\d{1,12})\.([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")
+LONGEST = 12 * 3600
+"""Seconds after its beginning at which a visit ends, however often it was renewed."""
+
+_COOKIE = re.compile(r"2\.(\d{1,12})\.(\d{1,12})\.([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")  # begun, ends, id, signature
 
 
 def _sign(key: bytes, message: str) -> str:
@@ -34,7 +39,7 @@ def _sign(key: bytes, message: str) -> str:
 class Gate:
     """Decides on requests by what they carry. ``clock`` returns Unix seconds."""
 
-    def __init__(self, access: Access, *, clock: Callable[[], float] = time.time, lifetime: int = LIFETIME) -> None:
+    def __init__(self, access: Access, *, clock: Callable[[], float] = time.time) -> None:
         """Derive the keys; raise ValueError for a token below 128 bits."""
         if len(access.token) < 22:  # noqa: PLR2004 - 22 base64 characters carry 128 bits
             raise ValueError("the console's token needs at least 22 characters (128 bits)")
@@ -44,7 +49,6 @@ class Gate:
         self._cookie_key = hmac.digest(token, b"console: cookie", "sha256")
         self._form_key = hmac.digest(token, b"console: form", "sha256")
         self._clock = clock
-        self.lifetime = lifetime
         self.cookie_name = "console_" + _sign(token, "console: cookie name")[:8]
 
     def opens(self, token: str) -> bool:
@@ -53,7 +57,16 @@ class Gate:
 
     def issue(self) -> str:
         """Make a cookie for a new visit."""
-        body = f"1.{int(self._clock()) + self.lifetime}.{secrets.token_urlsafe(16)}"
+        return self._cookie(int(self._clock()), secrets.token_urlsafe(16))
+
+    def renew(self, cookie: str) -> str:
+        """Make a later cookie of the same visit, whose forms stay good."""
+        _, begun, _, visit, _ = cookie.split(".")
+        return self._cookie(int(begun), visit)
+
+    def _cookie(self, begun: int, visit: str) -> str:
+        ends = min(int(self._clock()) + LIFETIME, begun + LONGEST)
+        body = f"2.{begun}.{ends}.{visit}"
         return f"{body}.{_sign(self._cookie_key, body)}"
 
     def expiry(self, cookie: str) -> float | None:
@@ -64,7 +77,7 @@ class Gate:
         body, _, signature = cookie.rpartition(".")
         if not hmac.compare_digest(signature, _sign(self._cookie_key, body)):
             return None
-        expires = int(match[1])
+        expires = int(match[2])
         return expires if expires > self._clock() else None
 
     def visit(self, request: Request) -> str | None:
@@ -73,8 +86,8 @@ class Gate:
         return cookie if self.expiry(cookie) is not None else None
 
     def form_token(self, cookie: str) -> str:
-        """Return what a form of this visit must carry."""
-        return _sign(self._form_key, cookie)
+        """Return what a form of this visit must carry; renewing the cookie does not change it."""
+        return _sign(self._form_key, cookie.split(".")[3])
 
     def form_is_ours(self, cookie: str, form_token: str) -> bool:
         """Tell whether a form was made for this visit."""

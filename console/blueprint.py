@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
 from sanic.response import empty, html, json, raw, redirect
 
 from console.events import Broadcast, TooManyViewers
-from console.guard import Guard, field, wants_json
+from console.guard import Guard, Handler, field, wants_json
 from console.ports import LoadControl, LoadRefused
 
 if TYPE_CHECKING:
@@ -36,6 +38,11 @@ HEADERS = {
     "x-frame-options": "DENY",
 }
 EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_LOGIN = "/login"
+_STATIC = "/static/<digest:str>/<name:path>"
+_OPEN = frozenset({_LOGIN, _STATIC})
+"""Paths that answer to everybody: the way in, and files that are no secret."""
 
 _SEND_TIMEOUT = 10.0
 """Seconds that a viewer may leave a full connection unread before the stream is ended."""
@@ -80,20 +87,29 @@ class Console:
             ("/load/start", ("POST",), visitors(self.start_load), "start_load"),
             ("/load/stop", ("POST",), visitors(self.stop_load), "stop_load"),
             ("/logout", ("POST",), visitors(self.logout), "logout"),
-            ("/login", ("GET",), anyone(self.login), "login"),
-            ("/login", ("POST",), anyone(self.paste_token), "paste_token"),
-            ("/static/<digest:str>/<name:path>", ("GET",), anyone(self.static_file), "static_file"),
+            (_LOGIN, ("GET",), anyone(self.login), "login"),
+            (_LOGIN, ("POST",), anyone(self.paste_token), "paste_token"),
+            (_STATIC, ("GET",), anyone(self.static_file), "static_file"),
             ("/<rest:path>", EVERY_METHOD, visitors(self.unknown), "unknown"),
         )
         for path, methods, handler, name in routes:
             blueprint.add_route(handler, path, methods=methods, name=name)
+        # Left to the router, the answer to another method would be the host's, and would lack the console's headers.
+        for path in dict.fromkeys(path for path, *_ in routes):
+            known = [method for at, methods, *_ in routes if at == path for method in methods]
+            others = [method for method in EVERY_METHOD if method not in known]
+            if others:
+                guarded = anyone if path in _OPEN else visitors
+                name = "not_allowed" + re.sub(r"\W+", "_", path)
+                blueprint.add_route(guarded(self._not_allowed(known)), path, methods=others, name=name)
         blueprint.middleware(_protect, "response")
         blueprint.listener("before_server_stop")(self._end_streams)
 
-    async def overview(self, _: Request, cookie: str) -> HTTPResponse:
-        """Answer with the page, its figures in it."""
+    async def overview(self, request: Request, cookie: str) -> HTTPResponse:
+        """Answer with the page, its figures in it, and renew the visit."""
         look = await self._pages.look()
-        return html(self._pages.overview(look, form_token=self._gate.form_token(cookie)))
+        page = html(self._pages.overview(look, form_token=self._gate.form_token(cookie)))
+        return self._with_cookie(request, page, self._gate.renew(cookie))
 
     async def login(self, request: Request) -> HTTPResponse:
         """Exchange the token of a login URL for a cookie, or ask for the token."""
@@ -114,30 +130,29 @@ class Console:
     def _admit(self, request: Request, token: str) -> HTTPResponse:
         if not self._gate.opens(token):
             return html(self._pages.login(wrong=True), status=403)
-        response = redirect(self._base, status=303)
-        self._set_cookie(request, response, self._gate.issue(), self._gate.lifetime)
-        return response
+        return self._with_cookie(request, redirect(self._base, status=303), self._gate.issue())
 
-    def _set_cookie(self, request: Request, response: HTTPResponse, value: str, max_age: int) -> None:
+    def _with_cookie(self, request: Request, response: HTTPResponse, cookie: str) -> HTTPResponse:
+        """Give the browser a cookie for as long as it is good; an empty one takes the old one back."""
+        ends = self._gate.expiry(cookie)
         response.add_cookie(
             self._gate.cookie_name,
-            value,
+            cookie,
             path=self._base,
-            max_age=max_age,
+            max_age=0 if ends is None else max(0, math.ceil(ends - self._clock())),
             httponly=True,
             secure=request.scheme == "https",
             samesite="Strict",
         )
+        return response
 
     async def logout(self, request: Request, _: str) -> HTTPResponse:
         """Take the cookie back."""
-        response = redirect(f"{self._base}/login", status=303)
-        self._set_cookie(request, response, "", 0)
-        return response
+        return self._with_cookie(request, redirect(f"{self._base}/login", status=303), "")
 
-    async def session(self, _: Request, __: str) -> HTTPResponse:
-        """Tell a script that its visit still stands."""
-        return empty()
+    async def session(self, request: Request, cookie: str) -> HTTPResponse:
+        """Tell a script that its visit still stands, and renew it: a page that is watched is not logged out."""
+        return self._with_cookie(request, empty(), self._gate.renew(cookie))
 
     async def start_load(self, request: Request, cookie: str) -> HTTPResponse:
         """Start a load run."""
@@ -173,8 +188,17 @@ class Console:
 
     async def unknown(self, request: Request, _: str, rest: str) -> HTTPResponse:
         """Answer for every path that is none, so that nobody but a visitor learns which are."""
-        del rest
+        if not rest.strip("/"):
+            return redirect(self._base, status=303)
         return self._guard.refuse(request, 404, "Not found", "The console has no such page.")
+
+    def _not_allowed(self, known: list[str]) -> Handler:
+        async def refuse(request: Request, *_: str, **__: str) -> HTTPResponse:
+            refusal = self._guard.refuse(request, 405, "Not allowed", "The console does not do that here.")
+            refusal.headers["allow"] = ", ".join(known)
+            return refusal
+
+        return refuse
 
     async def events(self, request: Request, cookie: str) -> HTTPResponse | None:
         """Stream what changes until the viewer leaves, the visit ends or the server stops."""

@@ -2,6 +2,7 @@
 
 const SILENCE = 6000; // milliseconds without an event after which the stream is called lost; events come each second
 const LONGEST_PAUSE = 30000;
+const RENEWAL = 600000; // milliseconds after which a page that is watched renews its visit, which lasts an hour
 
 export function follow({ events, session, onEvent, onConnection }) {
   let source = null;
@@ -52,6 +53,9 @@ export function follow({ events, session, onEvent, onConnection }) {
   setInterval(() => {
     if (source && Date.now() - heard > SILENCE) lost();
   }, 1000);
+  setInterval(() => {
+    if (source) fetch(session).catch(() => null);
+  }, RENEWAL);
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   if (!document.hidden) open();
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.access import LIFETIME, Gate
+from console.access import LIFETIME, LONGEST, Gate
 from console.ports import Access
 
 TOKEN = "a-console-token-of-26-chars"
@@ -55,6 +55,38 @@ def test_a_cookie_ends_when_it_says(gate: Gate, clock: Clock) -> None:
     assert gate.expiry(cookie) is None
 
 
+def test_a_copied_cookie_is_worth_an_hour(gate: Gate, clock: Clock) -> None:
+    """Renewing a visit gives a later cookie, and does nothing for the one that it replaces."""
+    copied = gate.issue()
+    clock.now += LIFETIME - 1
+    renewed = gate.renew(copied)
+    clock.now += 1
+    assert LIFETIME <= 3600
+    assert gate.expiry(copied) is None
+    assert gate.expiry(renewed) == int(clock.now) - 1 + LIFETIME
+
+
+def test_no_renewal_outlives_the_longest_visit(gate: Gate, clock: Clock) -> None:
+    """However often a visit is renewed, it ends twelve hours after its beginning."""
+    begun = int(clock.now)
+    cookie = gate.issue()
+    while clock.now < begun + LONGEST:
+        assert gate.expiry(cookie) is not None
+        cookie = gate.renew(cookie)
+        clock.now += LIFETIME / 2
+    assert gate.expiry(cookie) is None
+    assert gate.expiry(gate.renew(cookie)) is None
+
+
+def test_forms_outlive_a_renewal(gate: Gate, clock: Clock) -> None:
+    """A form on a page that is open still belongs to its visit after the cookie was renewed."""
+    cookie = gate.issue()
+    clock.now += 60
+    renewed = gate.renew(cookie)
+    assert renewed != cookie
+    assert gate.form_is_ours(renewed, gate.form_token(cookie))
+
+
 def test_no_part_of_a_cookie_can_be_changed(gate: Gate) -> None:
     """A cookie with any one character changed, cut or added is no cookie."""
     cookie = gate.issue()
@@ -68,8 +100,9 @@ def test_no_part_of_a_cookie_can_be_changed(gate: Gate) -> None:
 
 def test_a_later_expiry_cannot_be_written_into_a_cookie(gate: Gate) -> None:
     """Moving the expiry breaks the signature."""
-    version, expires, rest = gate.issue().split(".", 2)
-    assert gate.expiry(f"{version}.{int(expires) + 1}.{rest}") is None
+    version, begun, ends, rest = gate.issue().split(".", 3)
+    assert gate.expiry(f"{version}.{begun}.{int(ends) + 1}.{rest}") is None
+    assert gate.expiry(f"{version}.{int(begun) + 1}.{ends}.{rest}") is None
 
 
 def test_another_token_ends_every_visit(gate: Gate, clock: Clock) -> None:

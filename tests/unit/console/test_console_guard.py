@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unit.console.conftest import Served
 
 TOKEN = "a-console-token-of-26-chars"
-OPEN = {"login", "paste_token", "static_file"}
+OPEN = {"login", "paste_token", "static_file", "not_allowed_login", "not_allowed_static_digest_str_name_path_"}
 """Handlers that answer to everybody: the way in, and files that are no secret."""
 
 
@@ -56,7 +56,7 @@ async def test_the_token_leaves_the_address_bar(served: Served) -> None:
     answer = await served.client.get("/console/login", params={"token": TOKEN})
     assert (answer.status_code, answer.headers["location"]) == (303, "/console")
     cookie = answer.headers["set-cookie"]
-    for attribute in ("HttpOnly", "SameSite=Strict", "Path=/console", "Max-Age=43200"):
+    for attribute in ("HttpOnly", "SameSite=Strict", "Path=/console", "Max-Age=3600"):
         assert attribute in cookie
     assert "Secure" not in cookie
     assert TOKEN not in cookie
@@ -132,6 +132,7 @@ async def test_a_change_needs_the_form_of_this_visit(visited: Served, path: str)
     [
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ],
@@ -151,6 +152,64 @@ async def test_a_change_from_our_own_page_is_accepted(visited: Served) -> None:
     own = {"origin": visited.url, "sec-fetch-site": "same-origin"}
     assert (await visited.client.post("/console/load/start", data=data, headers=own)).status_code == 303
     assert visited.load.asked == [("start", "smoke")]
+
+
+@pytest.mark.parametrize("path", ["/console", "/console/session"])
+async def test_looking_renews_the_visit(visited: Served, path: str) -> None:
+    """A page that is loaded or watched gets a cookie for another hour; its forms stay good."""
+    before = dict(visited.client.cookies)
+    form = await form_token(visited)
+    await asyncio.sleep(1.1)
+    answer = await visited.client.get(path)
+    assert "Max-Age=3600" in answer.headers["set-cookie"]
+    assert dict(visited.client.cookies) != before
+    data = {"form_token": form, "scenario": "smoke"}
+    assert (await visited.client.post("/console/load/start", data=data)).status_code == 303
+
+
+async def test_a_slash_at_the_end_leads_to_the_console(visited: Served) -> None:
+    """Whoever types the path with a slash finds the page."""
+    answer = await visited.client.get("/console/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b'{"token": "x"}'),
+        ("multipart/form-data", b"--x"),
+        ("multipart/form-data; boundary=x", b"--x\r\n\r\n--x--"),
+        ("application/x-www-form-urlencoded", b"token=\xff"),
+        ("application/x-www-form-urlencoded", b"token=%ff"),
+        ("application/x-www-form-urlencoded", b"&".join([b"a=b"] * 100)),
+        ("", b"token=x"),
+    ],
+)
+async def test_what_is_no_form_is_refused_in_words(
+    visited: Served, caplog: pytest.LogCaptureFixture, kind: str, body: bytes
+) -> None:
+    """A body that is no form is answered 400, to strangers and visitors, and writes nothing to the log."""
+    for path in ("/console/login", "/console/load/start", "/console/logout"):
+        answer = await visited.client.post(path, content=body, headers={"content-type": kind})
+        assert answer.status_code == 400, path
+        assert "This form cannot be read" in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert caplog.records == []
+    assert visited.load.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("PUT", "/console/login", "GET, POST"), ("DELETE", "/console", "GET"), ("GET", "/console/logout", "POST")],
+)
+async def test_another_method_is_refused_under_the_policy(
+    visited: Served, method: str, path: str, allowed: str
+) -> None:
+    """A method that a path does not answer is refused by the console itself, with its headers."""
+    answer = await visited.client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_logging_out_takes_the_cookie(visited: Served) -> None:
