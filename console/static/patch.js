@@ -38,7 +38,12 @@ function patchNode(old, fresh) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !isTheReaders(old, name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value && !isTheReaders(old, name)) old.setAttribute(name, value);
   patchChildren(old, fresh);
+}
+
+// Whoever reads has folded it, or unfolded it.
+function isTheReaders(element, name) {
+  return name === "open" && element.nodeName === "DETAILS";
 }

@@ -133,13 +133,26 @@ async def test_stale_figures_are_shown_as_stale(visited: Served) -> None:
 
 
 async def test_a_route_that_nobody_asked_for_is_idle(visited: Served) -> None:
-    """A target without a request is neither met nor short of samples: the route is idle, its figures are dashes."""
+    """A target without a request is neither met nor short of samples: the route is listed as idle with its target."""
     idle = RouteView("GET", "/auth/me", 0.0, 0, None, Latency(), 0.1, "too few")
     visited.feed.shown = msgspec.structs.replace(visited.feed.shown, routes=(idle,))
     text = Reader(await visited.page()).text
-    assert "GET /auth/me 0 /s \N{EN DASH} (no requests in the last minute)" in text
-    assert "100 ms idle" in text
+    assert "1 idle route GET /auth/me 100 ms" in text
+    assert "No route was asked for in the last minute." in text
     assert "too few requests to judge" not in text
+
+
+async def test_idle_routes_are_folded_away_beside_busy_ones(visited: Served) -> None:
+    """Beside a busy route the idle ones are folded; alone they are unfolded, so that targets can be read."""
+    idle = tuple(RouteView("GET", f"/idle/{n}", 0.0, 0, None, Latency(), 0.1, "too few") for n in range(11))
+    busy = visited.feed.shown.routes
+    visited.feed.shown = msgspec.structs.replace(visited.feed.shown, routes=busy + idle)
+    page = await visited.page()
+    assert "11 idle routes" in Reader(page).text
+    assert re.search(r"<details[^>]*>", page)
+    assert not re.search(r"<details[^>]* open", page)
+    visited.feed.shown = msgspec.structs.replace(visited.feed.shown, routes=idle)
+    assert re.search(r"<details[^>]* open", await visited.page())
 
 
 async def test_names_cannot_break_the_page(visited: Served) -> None:
