@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from sanic.request import Request
 
 from app.errors import InvalidFields
 from app.handlers import bodies
+
+if TYPE_CHECKING:
+    from sanic.request import Request
 
 
 class _Posted:
