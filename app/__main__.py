@@ -50,7 +50,12 @@ class LoadCommand(click.Command):
             return purge.make_context(f"{info_name} purge", args[1:], *rest, **extra)
         from loadgen.cli import load_command  # noqa: PLC0415 - quick --help
 
-        return load_command(_load_defaults).make_context(info_name, args, *rest, **extra)
+        command = load_command(
+            _load_defaults,
+            aims_at="the running instance, else where GATEWATCH_HOST and GATEWATCH_PORT say",
+            more="`gatewatch load purge` deletes the users that runs made.",
+        )
+        return command.make_context(info_name, args, *rest, **extra)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +64,7 @@ def cli() -> None:
     """Gatewatch: an authentication and profile service that shows what it is doing while it does it."""
 
 
-@cli.command(cls=ServeCommand)
+@cli.command(cls=ServeCommand, short_help="Run the service, with all it needs.")
 def serve() -> None:
     """Run the service: PostgreSQL and Redis if none are named, workers, console."""
     from app.launcher import Launcher  # noqa: PLC0415 - quick --help
@@ -78,7 +83,7 @@ def serve() -> None:
     asyncio.run(run())
 
 
-@cli.command()
+@cli.command(short_help="Bring the database to the present schema.")
 def migrate() -> None:
     """Bring the database to the present schema. `serve` does this by itself."""
     from app.storage.migrate import migrate as migrate_database  # noqa: PLC0415 - quick --help
@@ -93,7 +98,11 @@ def migrate() -> None:
 
 
 cli.add_command(
-    LoadCommand("load", help="Send honest load and judge the answers; `load purge` deletes the users it made.")
+    LoadCommand(
+        "load",
+        help="Send honest load and judge the answers; `load purge` deletes the users it made.",
+        short_help="Send load and judge it; `load purge` tidies up.",
+    )
 )
 
 
@@ -102,7 +111,7 @@ def purge() -> None:
     """Delete the users that load runs made (addresses under load.invalid)."""
     from app.server import purge_load_users  # noqa: PLC0415 - quick --help
 
-    settings = _with_running_instance(Settings.from_environment(os.environ))
+    settings = _instance_settings()
 
     async def run() -> int:
         return await purge_load_users(settings)
@@ -115,7 +124,10 @@ def _instance_settings() -> Settings:
     """Return the settings of the stores that a command works on: those that are named, else the running instance's."""
     settings = _with_running_instance(Settings.from_environment(os.environ))
     if settings.redis_url is None:
-        raise SettingsError("DATABASE_URL is set and REDIS_URL is not; caches of that service must be told of changes")
+        raise SettingsError(
+            "DATABASE_URL is set, REDIS_URL is not, and the instance on the data folder is none of that database; "
+            "set REDIS_URL to that service's, whose caches must be told of changes"
+        )
     return settings
 
 
@@ -170,12 +182,17 @@ def _load_defaults() -> Defaults:
 
 
 def _with_running_instance(settings: Settings) -> Settings:
-    """Fill in the addresses of the embedded servers, if that is what is meant."""
-    if settings.database_url is not None:
+    """Fill in whichever store was not named from the instance that runs on the data folder."""
+    if settings.database_url is not None and settings.redis_url is not None:
         return settings
     from app.launcher import running_instance  # noqa: PLC0415 - quick --help
 
     instance = running_instance(settings.data_dir)
+    if settings.database_url is not None:
+        # Another database's service has another Redis; ours would be told of changes that are none of its own.
+        if instance is not None and instance.database_url == settings.database_url:
+            return dataclasses.replace(settings, redis_url=instance.redis_url)
+        return settings
     if instance is None:
         raise SettingsError(f"no instance runs on {settings.data_dir}; start one with `make run`, or set DATABASE_URL")
     return dataclasses.replace(

@@ -35,7 +35,7 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
 
         return asyncio.run(done())
 
-    @click.group("user")
+    @click.group("user", short_help="Create, promote, disable and enable users.")
     def user() -> None:
         """Create, promote, demote, disable and enable users."""
 
@@ -82,7 +82,7 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
 def seed_command(settings: Callable[[], Settings]) -> click.Command:
     """Build `seed`; ``settings`` finds the stores of the instance that is meant."""
 
-    @click.command("seed")
+    @click.command("seed", short_help="Fill the database with made-up users.")
     @click.option("--users", type=click.IntRange(1, MOST_USERS), default=1000, show_default=True)
     @click.option("--sessions", type=click.IntRange(0, MOST_SESSIONS), default=None, help="[default: one a user]")
     @click.option(

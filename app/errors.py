@@ -18,6 +18,7 @@
     +-- Unavailable              ours, and worth another try later
         +-- HashingBusy          more passwords are waiting than can be hashed in time
         +-- DatabaseUnavailable  PostgreSQL is away, too slow or read-only
+        |   +-- DatabaseUnfit    it is there, but without our schema or without our rights
         +-- PoolExhausted        no connection became free in time
         +-- CacheUnavailable     Redis is away or too slow
         +-- InvalidationPending  the write stands; caches will follow
@@ -156,6 +157,10 @@ class DatabaseUnavailable(Unavailable):
     """PostgreSQL is away, too slow, full or read-only."""
 
     code = "database-unavailable"
+
+
+class DatabaseUnfit(DatabaseUnavailable):
+    """PostgreSQL is there, but lacks the present schema or does not let us use it; a person has to do something."""
 
 
 class PoolExhausted(Unavailable):

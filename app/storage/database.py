@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError, IntegrityError
+from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError
 
-from app.errors import DatabaseUnavailable, GatewatchError
+from app.errors import DatabaseUnavailable, DatabaseUnfit, GatewatchError
 from app.storage.schema import configuration
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ _AWAY = (
     asyncpg.PostgresIOError,
 )
 """What a server that is away, restarting, full, read-only closed to us or too slow raises; Tortoise translates none of it."""
+
+_UNFIT = (
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedTableError,
+)
+"""What a server that lacks our schema, or does not let us use it, raises; Tortoise makes OperationalError of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class Database:
     async def fetch(self, statement: Statement, *values: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows.
 
-        Raises PoolExhausted or DatabaseUnavailable (both worth another try), or UniqueViolation.
+        Raises PoolExhausted or DatabaseUnavailable (both worth another try), DatabaseUnfit, or UniqueViolation.
         """
         try:
             async with asyncio.timeout(self._deadline):
@@ -107,6 +115,12 @@ class Database:
             cause = error.__cause__
             if isinstance(cause, asyncpg.UniqueViolationError):
                 raise UniqueViolation(cause.constraint_name or "") from error
+            raise
+        except OperationalError as error:
+            if isinstance(error.__cause__, _UNFIT):
+                raise DatabaseUnfit(
+                    "the database does not have the present schema or does not let us use it; run `gatewatch migrate`"
+                ) from error
             raise
         except _AWAY as error:
             raise DatabaseUnavailable(f"PostgreSQL did not answer: {type(error).__name__}") from error
