@@ -7,10 +7,11 @@ import contextlib
 import email.policy
 import re
 import socket
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -74,6 +75,9 @@ class Postbox:
     refused: set[str] = field(default_factory=set)
     hangs_up_on: set[str] = field(default_factory=set)
     connections: int = 0
+    user: bytes = b""
+    password: bytes = b""
+    """What it asks for, if it asks."""
     slow: float = 0.0
 
     @property
@@ -103,13 +107,27 @@ class Postbox:
         self.received.append(read(envelope.content))
         return "250 OK"
 
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: Any
+    ) -> AuthResult:
+        del server, session, envelope, mechanism
+        return AuthResult(success=(given.login, given.password) == (self.user, self.password))
+
     @contextlib.asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[None]:
         """Be reachable for a while."""
 
         def session() -> SMTP:
             self.connections += 1
-            return SMTP(self, hostname="localhost", loop=asyncio.get_running_loop())
+            warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")  # it is loopback
+            return SMTP(
+                self,
+                hostname="localhost",
+                loop=asyncio.get_running_loop(),
+                auth_required=bool(self.user),
+                auth_require_tls=False,
+                authenticator=self._authenticate,
+            )
 
         server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", port)
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -43,7 +41,7 @@ class MailParts:
 
     gate: EmailGate
     verification: VerificationService
-    sending: asyncio.Task[None]
+    sender: Sender
     _mails: Outbox
     _credentials: CredentialStore
     _completion: Completion
@@ -65,11 +63,12 @@ class MailParts:
         verified = Family(Verification, lambda _: VERIFIED_SECONDS, recorder.cache("verified"))
         store = EmailTokens(database, CacheAside(cache), invalidations, verification=verified)
         mails = Outbox(database)
-        sending = asyncio.get_running_loop().create_task(sender(settings, clock).run())
+        sender = make_sender(settings, clock)
+        sender.start()
         return cls(
             EmailGate(store, required=settings.require_verified_email, conceals=settings.conceal_accounts),
             VerificationService(store, mails, completion, clock),
-            sending,
+            sender,
             mails,
             Credentials(database, invalidations),
             completion,
@@ -85,13 +84,10 @@ class MailParts:
 
     async def close(self) -> None:
         """Stop the sender and let another instance's lead."""
-        self.sending.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_STATEMENT):
-                await asyncio.wait({self.sending})
+        await self.sender.stop(LAST_STATEMENT)
 
 
-def sender(settings: Settings, clock: Clock, pace: Pace | None = None) -> Sender:
+def make_sender(settings: Settings, clock: Clock, pace: Pace | None = None) -> Sender:
     """Make a sender. DATABASE_URL and GATEWATCH_SECRET must be set: the launcher sees to that."""
     url, secret = settings.database_url, settings.secret
     if url is None or secret is None:

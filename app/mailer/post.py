@@ -102,9 +102,10 @@ class SmtpPost:
 
         try:
             yield deliver
-        finally:
+            # Who is told to stop in the middle just hangs up: a slow farewell would cost the time to note what was sent.
             with contextlib.suppress(OSError, aiosmtplib.SMTPException):
                 await client.quit()
+        finally:
             client.close()
 
 

@@ -79,10 +79,24 @@ class Sender:
         self._clock = clock
         self._pace = pace
         self._way_is_open = True
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
+    def start(self) -> None:
+        """Begin, in a task of its own."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self, patience: float) -> None:
+        """Stop after the mail that is on its way at most, and within so many seconds; let another lead."""
+        # A cancellation may get lost in `wait_for` (Python 3.11), which the SMTP client uses: a word is left for later.
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=patience)
+
+    async def _run(self) -> None:
         """Lead whenever nobody else does, for as long as the worker lives."""
-        while True:
+        while not self._stopping:
             try:
                 lead = await self._elect()
                 if lead is not None:
@@ -96,7 +110,7 @@ class Sender:
     async def _lead(self, lead: Lead) -> None:
         try:
             outbox = Outbox(lead)
-            while True:
+            while not self._stopping:
                 if not await self._round(lead, outbox):
                     await asyncio.sleep(self._pace.pause)
         finally:
@@ -110,32 +124,35 @@ class Sender:
         )
         if not mails:
             return False
-        letters = await self._write(outbox, mails)
-        pointless = [mail.id for mail in mails if mail.id not in letters]
+        letters, pointless = await self._write(outbox, mails)
         accepted: list[UUID] = []
         try:
-            await self._deliver(lead, list(letters.values()), accepted)
+            await self._deliver(lead, letters, accepted)
         finally:
             # Also when we are told to stop in the middle: what was accepted is not sent again.
             done = {*pointless, *accepted}
             await outbox.done([*done, *_abandoned(mails, done, pace.attempts)])
         return self._way_is_open and len(mails) == pace.batch
 
-    async def _write(self, outbox: Outbox, mails: Sequence[QueuedMail]) -> dict[UUID, Letter]:
-        """Write those mails that still have a point; one that asks for nothing that can be given is left out."""
+    async def _write(self, outbox: Outbox, mails: Sequence[QueuedMail]) -> tuple[list[Letter], list[UUID]]:
+        """Write the mails; return the letters, and which mails have no point because they ask for what nobody can have."""
         token_ids = await self._token_ids(outbox, [mail for mail in mails if mail.kind in WITH_TOKEN])
-        letters: dict[UUID, Letter] = {}
+        letters: list[Letter] = []
+        pointless: list[UUID] = []
         for mail in mails:
-            token = ""
-            if mail.kind in WITH_TOKEN:
-                if mail.id not in token_ids:
-                    continue
-                token = self._tokens.text(token_ids[mail.id])
-            lifetime = self._lifetimes.get(mail.kind, 0)
-            letters[mail.id] = self._letters.write(
-                mail.id, mail.kind, mail.recipient, self._clock(), token=token, lifetime=lifetime
-            )
-        return letters
+            if mail.kind in WITH_TOKEN and mail.id not in token_ids:
+                pointless.append(mail.id)
+                continue
+            try:
+                letters.append(self._letter(mail, token_ids.get(mail.id)))
+            except Exception as error:  # noqa: BLE001 - a mail that cannot be written keeps nobody from theirs
+                _log.error("mail %s (%s) cannot be written: %s", mail.id, mail.kind, type(error).__name__)
+        return letters, pointless
+
+    def _letter(self, mail: QueuedMail, token_id: UUID | None) -> Letter:
+        token = self._tokens.text(token_id) if token_id else ""
+        lifetime = self._lifetimes.get(mail.kind, 0)
+        return self._letters.write(mail.id, mail.kind, mail.recipient, self._clock(), token=token, lifetime=lifetime)
 
     async def _token_ids(self, outbox: Outbox, mails: Sequence[QueuedMail]) -> dict[UUID, UUID]:
         """Return the token of each mail that has or gets one: a repeated attempt carries the token of the first."""
@@ -179,7 +196,7 @@ class Sender:
         self._note_closed(reason)
 
     async def _empty(self, waiting: list[Letter], deliver: Delivery, lead: Lead, accepted: list[UUID]) -> None:
-        while waiting and lead.holds:
+        while waiting and lead.holds and not self._stopping:
             letter = waiting.pop()
             try:
                 await deliver(letter)

@@ -306,7 +306,7 @@ async def test_the_load_generators_addresses_get_no_mail_ever(serve: Serve) -> N
     """Nothing that is done to such an account leaves a row to be sent, registration of a taken address included."""
     address = "virtual.1@load.invalid"
     async with serve(conceal_accounts=True) as service:
-        service.parts.mail.sending.cancel()
+        await service.parts.mail.sender.stop(5)
         await service.register(address)
         await service.register(address)
         assert await post(service, "/auth/password/forgot", email=address) == (202, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import stat
 import sys
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import pytest
 from mailing import Folder, Postbox, free_port, token_of, until, until_found
 from running import EMAIL
 
-from app.mailer.assembly import LOCK, sender
+from app.mailer.assembly import LOCK, make_sender
 from app.mailer.sender import Pace
 from app.repositories.ids import new_id
 from app.security.mail_tokens import digest_of
@@ -53,14 +54,14 @@ def port_of(settings: Settings) -> int:
 
 
 @contextlib.asynccontextmanager
-async def sending(settings: Settings, pace: Pace = QUICK) -> AsyncIterator[asyncio.Task[None]]:
+async def sending(settings: Settings, pace: Pace = QUICK) -> AsyncIterator[None]:
     """Run a sender."""
-    task = asyncio.create_task(sender(settings, lambda: datetime.now(UTC), pace).run())
+    sender = make_sender(settings, lambda: datetime.now(UTC), pace)
+    sender.start()
     try:
-        yield task
+        yield
     finally:
-        task.cancel()
-        await asyncio.wait({task}, timeout=5)
+        await sender.stop(5)
 
 
 async def put(sql: Sql, *recipients: str, kind: str = "password-changed") -> None:
@@ -143,6 +144,48 @@ async def test_a_mail_is_given_up_after_its_last_attempt(
     ours = [record.getMessage() for record in caplog.records if record.name == "gatewatch"]
     assert ours[-1] == f"mail {mail_id} (password-changed) was given up after 3 attempts"
     assert not [line for line in ours if "dead@" in line or "no such user" in line]
+
+
+async def test_a_mail_that_cannot_be_written_keeps_nobody_from_theirs(
+    settings: Settings, sql: Sql, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A kind that another version knows waits for its next attempts, and is given up in the end like any other."""
+    await put(sql, "a@example.org", kind="from-the-future")
+    await put(sql, "b@example.org")
+    box = Postbox()
+    pace = Pace(pause=0.05, candidacy=0.05, first_wait=0.05, longest_wait=0.1, attempts=3)
+    async with box.serving(port_of(settings)), sending(settings, pace):
+        await emptied(sql)
+    assert box.recipients == ["b@example.org"]
+    told = [record.getMessage() for record in caplog.records if record.name == "gatewatch"]
+    assert len([line for line in told if "(from-the-future) cannot be written" in line]) == 3
+    assert "(from-the-future) was given up" in told[-1]
+
+
+async def test_a_mail_that_has_no_point_any_more_is_not_sent(settings: Settings, sql: Sql) -> None:
+    """No account, an address that is verified already: nothing is issued, nothing arrives, nothing stays."""
+    await account(sql)
+    await sql.execute("UPDATE users SET email_verified_at = now()")
+    await put(sql, EMAIL, "nobody@example.org", kind="verify")
+    await put(sql, "nobody@example.org", kind="reset")
+    box = Postbox()
+    async with box.serving(port_of(settings)), sending(settings):
+        await emptied(sql)
+    assert (box.received, await sql.fetchval("SELECT count(*) FROM email_tokens")) == ([], 0)
+
+
+async def test_a_server_that_asks_for_a_password_gets_it(settings: Settings, sql: Sql) -> None:
+    """Name and password of the URL log in; with a wrong one nothing is sent, and nothing lost."""
+    box = Postbox(user=b"ann@x", password=b"open/sesame")
+    host = f"127.0.0.1:{port_of(settings)}"
+    await put(sql, "a@example.org")
+    async with box.serving(port_of(settings)):
+        async with sending(dataclasses.replace(settings, smtp_url=f"smtp://ann%40x:wrong@{host}")):
+            await until_found(lambda: sql.fetchval("SELECT attempts >= 2 FROM outbox"))
+        assert box.received == []
+        async with sending(dataclasses.replace(settings, smtp_url=f"smtp://ann%40x:open%2Fsesame@{host}")):
+            await emptied(sql)
+    assert box.recipients == ["a@example.org"]
 
 
 async def test_two_senders_never_send_the_same_mail(settings: Settings, sql: Sql) -> None:
