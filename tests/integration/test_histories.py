@@ -140,7 +140,9 @@ async def world(
     database_url: str, redis: Server, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """Open two workers and make their reads slow."""
-    settings = Settings(database_url=database_url, redis_url=redis.url, data_dir=data_dir, redis_timeout=2)
+    settings = Settings(
+        database_url=database_url, redis_url=redis.url, data_dir=data_dir, redis_timeout=2, secret="s" * 43
+    )
     async with AsyncExitStack() as stack:
         workers = [await Parts.open(settings, Recorder(instance="test")) for _ in range(2)]
         for parts in workers:
