@@ -90,11 +90,11 @@ class Devices:
 
     async def end_one(self, session_id: UUID, user_id: UUID) -> bool:
         """End a session for good, if it is that user's; say whether there was one."""
-        return await self._write(END_ONE, session_id, user_id)
+        return await self._end(END_ONE, session_id, user_id)
 
     async def end_others(self, user_id: UUID, kept: UUID) -> None:
         """End all sessions of a user but one for good."""
-        await self._write(END_OTHERS, user_id, kept)
+        await self._end(END_OTHERS, user_id, kept)
 
     async def touch(self, seen: Sequence[tuple[UUID, datetime]], now: datetime) -> None:
         """Write when sessions were last seen. One that is over by now stays over.
@@ -108,9 +108,11 @@ class Devices:
         if rows:
             await self._invalidations.clear([row["key"] for row in rows])
 
-    async def _write(self, statement: Statement, *values: object) -> bool:
+    async def _end(self, statement: Statement, *values: object) -> bool:
         row = self._ids()
         rows = await self._database.fetch(statement, row, *values)
         if rows:
             await self._invalidations.enforce(row, rows[0]["cache_keys"])
+        else:
+            await self._invalidations.finish_all()
         return bool(rows)

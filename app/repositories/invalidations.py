@@ -81,6 +81,18 @@ class Invalidations:
         except CacheUnavailable as error:
             raise InvalidationPending("caches cannot be told yet; it is over in the database") from error
 
+    async def finish_all(self) -> None:
+        """Do every delete that any writer has left; raise InvalidationPending when that cannot be said now.
+
+        For whoever tries again after InvalidationPending and finds the rows gone, but must not be told so while a
+        cache still knows them.
+        """
+        try:
+            while await self._finish(earliest_id(self._now() + GRACE)) == AT_ONCE:
+                pass
+        except CacheUnavailable as error:
+            raise InvalidationPending("caches cannot be told yet; it is over in the database") from error
+
     async def regain_trust(self) -> None:
         """After the cache has failed, do every delete that may have been missed, then believe what is left in it."""
         failures = self._cache.failures

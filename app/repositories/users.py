@@ -104,6 +104,8 @@ class Users:
         to wait for the first statement or be waited for by it (OPEN locks the account), so a second one finds all.
         """
         first = await self._disable(email, now)
+        if first == 0:
+            await self._invalidations.finish_all()
         second = await self._disable(email, now)
         return None if first is None else first + (second or 0)
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from running import EMAIL, PASSWORD, Service, running
 
-from app.errors import InvalidationPending
+from app.errors import CacheUnavailable, InvalidationPending
 from app.security.tokens import parse
 from app.services.housekeeping import MARGIN
 from app.services.presence import GRAIN
@@ -191,6 +191,26 @@ async def test_a_revocation_that_caches_cannot_hear_of_is_kept(service: Service,
     assert await status(service, phone) == 401
     keys = await service.sql.fetchval("SELECT cache_keys FROM pending_invalidations")
     assert keys == [await session_key(phone)]
+
+
+@pytest.mark.parametrize(("all_others", "answer"), [(False, 404), (True, 204)])
+async def test_who_tries_again_is_told_that_it_is_over_when_it_is(
+    service: Service, monkeypatch: pytest.MonkeyPatch, all_others: bool, answer: int
+) -> None:
+    """After a revocation that caches could not hear of, the next try does not say it is over while one still knows it."""
+    phone, laptop = await service.person(), await service.login()
+    assert await status(service, phone) == 204
+    lost = "" if all_others else f"/{(await service.client.get('/auth/check', headers=phone)).headers['x-session-id']}"
+
+    async def fails(_: Any) -> None:
+        raise CacheUnavailable("this once")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.parts.cache, "delete", fails)
+        for _ in range(2):
+            assert (await service.client.delete(f"/auth/sessions{lost}", headers=laptop)).status_code == 503
+    assert (await service.client.delete(f"/auth/sessions{lost}", headers=laptop)).status_code == answer
+    assert await status(service, phone) == 401
 
 
 async def test_a_session_in_use_lives_on_and_an_idle_one_does_not(timed: Service, clock: Clock) -> None:
