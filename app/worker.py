@@ -68,6 +68,7 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         instance=settings.instance or f"{socket.gethostname()}:{settings.port}",
         slo=load_slo(settings.slo),
         environment=os.environ,
+        first=number == 1,
     )
     async with contextlib.AsyncExitStack() as stack:
         redis = telemetry_client(settings.redis_url or "", timeout=TELEMETRY_PATIENCE)

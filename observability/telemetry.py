@@ -9,11 +9,12 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 from opentelemetry.sdk.resources import Resource
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from observability.model.stream import Commands
-from observability.publish.otlp import OtlpPublisher, endpoint
+from observability.publish.otlp import OtlpPublisher, endpoint, warnings_of
 from observability.publish.stream import StreamPublisher
 from observability.read.store import FleetStore
 from observability.record.recorder import Recorder
@@ -41,7 +42,8 @@ class Telemetry:
     """Everything that a worker needs to be seen; made in the worker, before its application starts.
 
     ``instance`` names this instance of the service in the fleet. ``environment`` is read for the standard ``OTEL_*``
-    variables. Under ``OTEL_SDK_DISABLED=true`` nothing is hooked, published or read: meters still count, for nobody.
+    variables. ``first`` is true in one worker of an instance: it alone exports the figures of the Redis server, which all
+    of them see, and it alone warns of variables that cannot be obeyed. Under ``OTEL_SDK_DISABLED=true`` nothing is hooked, published or read: meters still count, for nobody.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Telemetry:
         instance: str,
         slo: Slo,
         environment: Mapping[str, str],
+        first: bool = True,
         clock: Callable[[], float] = time.time,
         internal: Sequence[str] = INTERNAL,
     ) -> None:
@@ -63,6 +66,7 @@ class Telemetry:
         )
         self.publisher: StreamPublisher | None = None
         self._environment = environment
+        self._first = first
         self._resource_of = (service, version, instance)
         self._clock = clock
         self._redis: Commands | None = None
@@ -103,11 +107,20 @@ class Telemetry:
     def _start_otlp(self) -> None:
         if not any(endpoint(self._environment, signal) for signal in ("traces", "metrics")):
             return
+        if self._first:
+            for warning in warnings_of(self._environment):
+                _logger.warning(warning)
         resource = resource_of(*self._resource_of, self.recorder.worker, self._environment)
-        self._otlp = OtlpPublisher(environment=self._environment, resource=resource, latest=lambda: self._latest)
+        self._otlp = OtlpPublisher(environment=self._environment, resource=resource, latest=self._exported)
         sink = self._otlp.span_sink
         if sink is not None:
             self.recorder.spans = RequestSpans(resource=resource, sampler=sampler_from(self._environment), sink=sink)
+
+    def _exported(self) -> Snapshot | None:
+        """Return what goes out by OTLP: the figures of the Redis server must not be summed once a worker."""
+        if self._first or self._latest is None:
+            return self._latest
+        return msgspec.structs.replace(self._latest, redis=None)
 
     async def _tick_each_second(self) -> None:
         while True:

@@ -7,7 +7,9 @@ The exporters are the SDK's own, so endpoint, headers, timeout, compression and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from observability.publish.points import metrics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -31,14 +33,55 @@ _logger = logging.getLogger(__name__)
 # The SDK logs every failed try and every dropped span; one line a change of state is kept instead.
 _NOISY = ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal", "urllib3.connectionpool")
 _DEFAULT_INTERVAL = 60.0
+_PROTOCOL = "http/protobuf"
+
+_TRANSIENT = re.compile(r"^Transient error (.*) encountered while")
+_FINAL = re.compile(r"^Failed to export \S+ batch code: (\S+), reason: (.*)$")
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
+_USER = re.compile(r"//[^/\s@]*@")
+_QUERY = re.compile(r"(https?://[^\s?#]*)[?#]\S*")
+_LONGEST_REASON = 200
+_LAST_MOMENT = 0.3
+
+
+class _Told(logging.Handler):
+    """Takes what the SDK says of the exports of one kind out of the log, and keeps the newest reason."""
+
+    def __init__(self, exporter: type) -> None:
+        super().__init__(logging.WARNING)
+        self.reason = ""
+        self._source = logging.getLogger(exporter.__module__)
+        self._before = (self._source.level, self._source.propagate)
+
+    def listen(self) -> None:
+        self._source.addHandler(self)
+        self._source.setLevel(logging.WARNING)
+        self._source.propagate = False
+
+    def stop(self) -> None:
+        self._source.removeHandler(self)
+        self._source.setLevel(self._before[0])
+        self._source.propagate = self._before[1]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(_without_secrets(record.getMessage()).split())
+        if found := _TRANSIENT.search(message):
+            self.reason = _in_short(found[1])
+        elif found := _FINAL.search(message):
+            code = "" if found[1] == "None" else f"{found[1]} "
+            self.reason = code + _in_short(found[2])
+        elif not self.reason:  # "max retries" says less than the error that was tried again
+            self.reason = _in_short(message)
 
 
 class _Condition:
     """Logs when exporting begins to fail and when it works again; counts failures."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, endpoint: str | None, told: _Told) -> None:
         self.failures = 0
         self._what = what
+        self._endpoint = _without_secrets(endpoint or "")
+        self._told = told
         self._well = True
 
     def note(self, well: bool) -> None:  # noqa: FBT001 - the state itself is what is noted
@@ -46,9 +89,16 @@ class _Condition:
         if well != self._well:
             self._well = well
             if well:
-                _logger.info("OTLP %s are accepted again", self._what)
+                _logger.warning("OTLP %s are accepted again by %s", self._what, self._endpoint)
             else:
-                _logger.warning("OTLP %s cannot be exported; the service goes on without", self._what)
+                _logger.warning(
+                    "OTLP %s cannot be exported to %s (%s); the service goes on without",
+                    self._what,
+                    self._endpoint,
+                    self._told.reason or "no reason given",
+                )
+        if well:
+            self._told.reason = ""
 
 
 class _WatchedSpanExporter(SpanExporter):
@@ -85,19 +135,24 @@ class OtlpPublisher:
     ) -> None:
         self._resource = resource
         self._latest = latest
-        self._interval = _interval(environment)
+        self._interval = _interval(environment) or _DEFAULT_INTERVAL
         self._closing = threading.Event()
-        self._spans = _Condition("spans")
-        self._metrics = _Condition("metrics")
         self._levels = {name: logging.getLogger(name).level for name in _NOISY}
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         traces = endpoint(environment, "traces")
         metrics = endpoint(environment, "metrics")
+        self._told = (_Told(OTLPSpanExporter), _Told(OTLPMetricExporter))
+        for told in self._told:
+            told.listen()
+        self._spans = _Condition("spans", traces, self._told[0])
+        self._metrics = _Condition("metrics", metrics, self._told[1])
+        span_exporter = OTLPSpanExporter(endpoint=traces) if traces else None
         self._processor = (
-            BatchSpanProcessor(_WatchedSpanExporter(OTLPSpanExporter(endpoint=traces), self._spans)) if traces else None
+            BatchSpanProcessor(_WatchedSpanExporter(span_exporter, self._spans)) if span_exporter else None
         )
         self._exporter = OTLPMetricExporter(endpoint=metrics) if metrics else None
+        self._exporters = [exporter for exporter in (span_exporter, self._exporter) if exporter]
         self._thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
         self._thread.start()
 
@@ -127,11 +182,22 @@ class OtlpPublisher:
             async with asyncio.timeout(timeout):
                 await done.wait()
         except TimeoutError:
+            await self._give_up(done)
             return False
         finally:
+            for told in self._told:
+                told.stop()
             for name, level in self._levels.items():
                 logging.getLogger(name).setLevel(level)
         return True
+
+    async def _give_up(self, done: asyncio.Event) -> None:
+        """End retries that are waited for, so that their threads do not outlive us where that can be helped."""
+        for exporter in self._exporters:
+            exporter.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_MOMENT):
+                await done.wait()
 
     def _run(self) -> None:
         while not self._closing.wait(self._interval):
@@ -171,10 +237,36 @@ def endpoint(environment: Mapping[str, str], signal: str) -> str | None:
     return f"{general.rstrip('/')}/v1/{signal}" if general else None
 
 
-def _interval(environment: Mapping[str, str]) -> float:
-    """Return OTEL_METRIC_EXPORT_INTERVAL (milliseconds) in seconds; 60 s when it is absent or no positive number."""
+def _interval(environment: Mapping[str, str]) -> float | None:
+    """Return OTEL_METRIC_EXPORT_INTERVAL (milliseconds) in seconds, or None when it is absent or cannot be used."""
     try:
         seconds = float(environment.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()) / 1000
     except ValueError:
-        return _DEFAULT_INTERVAL
-    return seconds if seconds > 0 else _DEFAULT_INTERVAL
+        return None
+    return seconds if 0 < seconds <= threading.TIMEOUT_MAX else None
+
+
+def warnings_of(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for every variable that asks for what is not done; for what is exported only."""
+    exported = [signal.upper() for signal in ("traces", "metrics") if endpoint(environment, signal)]
+    names = ["OTEL_EXPORTER_OTLP_PROTOCOL", *(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL" for signal in exported)]
+    for name in names if exported else ():
+        asked = environment.get(name, "").strip()
+        if asked not in {"", _PROTOCOL}:
+            yield f"{name}={asked} is not supported; OTLP goes out as {_PROTOCOL}"
+    asked = environment.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
+    if asked and "METRICS" in exported and _interval(environment) is None:
+        yield (
+            f"OTEL_METRIC_EXPORT_INTERVAL={asked} is no usable number of milliseconds; "
+            f"metrics go out every {_DEFAULT_INTERVAL:g} s"
+        )
+
+
+def _without_secrets(text: str) -> str:
+    return _QUERY.sub(r"\1", _USER.sub("//", text))
+
+
+def _in_short(reason: str) -> str:
+    """Return the operating system's words out of the many that HTTP clients wrap around them."""
+    found = _ERRNO.findall(reason)
+    return (found[-1] if found else reason)[:_LONGEST_REASON].strip()

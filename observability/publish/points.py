@@ -97,11 +97,13 @@ class _Points:
         yield self._histogram("gatewatch.hash.duration", [({}, hashing.duration)])
 
     def _redis(self, redis: RedisServer) -> Iterator[Metric]:
-        yield self._count("redis.keyspace.hits", "{hit}", [({}, redis.hits)])
-        yield self._count("redis.keyspace.misses", "{miss}", [({}, redis.misses)])
-        yield self._count("redis.keys.evicted", "{key}", [({}, redis.evicted)])
-        yield self._count("redis.keys.expired", "{event}", [({}, redis.expired)])
-        yield self._gauge("redis.memory.used", "By", [({}, redis.memory_used)])
+        # The run id tells servers apart, and a server from itself before a restart, which begins to count anew.
+        server: Attributes = {"redis.run_id": redis.run_id}
+        yield self._count("redis.keyspace.hits", "{hit}", [(server, redis.hits)])
+        yield self._count("redis.keyspace.misses", "{miss}", [(server, redis.misses)])
+        yield self._count("redis.keys.evicted", "{key}", [(server, redis.evicted)])
+        yield self._count("redis.keys.expired", "{event}", [(server, redis.expired)])
+        yield self._gauge("redis.memory.used", "By", [(server, redis.memory_used)])
 
     def _count(self, name: str, unit: str, values: Iterable[tuple[Attributes, float]]) -> Metric:
         """Return a counter: a sum that only grows."""

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import gzip
 import logging
+import os
 import socket
 import subprocess
+import sysconfig
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +41,7 @@ class Sink:
     """Where the receiver sends what it decoded; requests by path."""
 
     port: int
+    status: int = 200
     received: list[tuple[str, bytes]] = field(default_factory=list)
 
     def spans(self) -> list[tuple[dict[str, str], Span]]:
@@ -78,7 +82,7 @@ def sink() -> Iterator[Sink]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             kept.received.append((self.path, body))
-            self.send_response(200)
+            self.send_response(kept.status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -109,18 +113,41 @@ async def receiver(sink: Sink, tmp_path: Path) -> AsyncIterator[str]:
         *("--otlp-exporter-endpoint", f"http://127.0.0.1:{sink.port}", "--otlp-exporter-compression", "none"),
         *("--pid-file", str(tmp_path / "pid"), "--log-file", str(tmp_path / "log"), "--batch-timeout", "50ms"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220, S603 - our own receiver
+    said = tmp_path / "said"
+    with said.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=_with_shared_python())  # noqa: ASYNC220, S603 - our own receiver
     try:
-        await _accepting(port)
+        await _accepting(port, process, said)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(10)
 
 
-async def _accepting(port: int) -> None:
+def _with_shared_python() -> dict[str, str]:
+    """Return the environment of a receiver, whose wheel needs the library of the Python that it was built for."""
+    folder, library = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
+    if not folder or not library or not (Path(folder) / library).exists():
+        return dict(os.environ)
+    known = os.environ.get("LD_LIBRARY_PATH")
+    return {**os.environ, "LD_LIBRARY_PATH": f"{folder}:{known}" if known else folder}
+
+
+def _why(said: str) -> str:
+    """Explain the end of a receiver, as far as it is known."""
+    if "libpython" not in said:
+        return f"rotel ended before it listened: {said}"
+    return (
+        f"rotel's wheel needs the shared library of Python {sysconfig.get_python_version()}, which this Python was built "
+        f"without; use one that was built with --enable-shared, or install the library (Debian: libpython3): {said}"
+    )
+
+
+async def _accepting(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
     async with asyncio.timeout(10):
         while True:
+            if process.poll() is not None:
+                pytest.fail(_why(said.read_text(errors="replace").strip()))  # noqa: ASYNC240 - the end
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
@@ -129,7 +156,7 @@ async def _accepting(port: int) -> None:
             await asyncio.sleep(0.02)
 
 
-def telemetry_to(address: str, **environment: str) -> Telemetry:
+def telemetry_to(address: str, *, first: bool = True, **environment: str) -> Telemetry:
     """Return telemetry that exports to an address."""
     return Telemetry(
         service="gatewatch",
@@ -137,6 +164,7 @@ def telemetry_to(address: str, **environment: str) -> Telemetry:
         instance="here:8000",
         slo=Slo(),
         environment={"OTEL_EXPORTER_OTLP_ENDPOINT": address, **environment},
+        first=first,
     )
 
 
@@ -204,8 +232,10 @@ async def test_a_dead_receiver_costs_nothing_but_a_warning(serve: Any, caplog: p
             begun = time.monotonic()
             await telemetry.stop()
     assert time.monotonic() - begun < 3
+    assert not [thread.name for thread in enumerate_threads() if thread.name in {"otlp-metrics", "otlp-flush"}]
     about = [r for r in caplog.records if r.name.startswith(("opentelemetry", "observability", "urllib3"))]
     assert len(about) <= 3, [r.getMessage() for r in about]
+    assert all("http://127.0.0.1:" in r.getMessage() for r in about if "exported" in r.getMessage())
 
 
 async def test_the_sampler_of_the_environment_is_used(receiver: str, sink: Sink, serve: Any) -> None:
@@ -220,3 +250,44 @@ async def test_the_sampler_of_the_environment_is_used(receiver: str, sink: Sink,
         while "http.server.request.duration" not in sink.metrics():  # noqa: ASYNC110 - the sink lives in another thread
             await asyncio.sleep(0.05)
     assert sink.spans() == []
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, text: str) -> logging.LogRecord:
+    async with asyncio.timeout(10):
+        while True:
+            for record in caplog.records:
+                if text in record.getMessage():
+                    return record
+            await asyncio.sleep(0.02)
+
+
+async def test_a_failure_names_endpoint_and_reason_and_its_end_is_said_once(
+    sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both at the level that a worker's log shows; the endpoint without the password in it."""
+    sink.status = 404
+    telemetry = telemetry_to(f"http://me:hunter2@127.0.0.1:{sink.port}", OTEL_METRIC_EXPORT_INTERVAL="50")
+    await telemetry.start(None)
+    failed = await _logged(caplog, "cannot be exported")
+    sink.status = 200
+    mended = await _logged(caplog, "accepted again")
+    await telemetry.stop()
+    assert (
+        failed.getMessage() == f"OTLP metrics cannot be exported to http://127.0.0.1:{sink.port}/v1/metrics "
+        "(404 Not Found); the service goes on without"
+    )
+    assert failed.levelno == mended.levelno == logging.WARNING
+    assert len([r for r in caplog.records if r.name.startswith(("opentelemetry", "observability", "urllib3"))]) == 2
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_one_worker_exports_the_figures_of_redis(sink: Sink, redis: Any, *, first: bool) -> None:
+    """All workers see the same server, so one of them tells; the others tell everything else."""
+    telemetry = telemetry_to(f"http://127.0.0.1:{sink.port}", first=first)
+    await telemetry.start(redis)
+    async with asyncio.timeout(5):
+        while telemetry.recorder.redis is None:  # noqa: ASYNC110 - a figure has no event
+            await asyncio.sleep(0.02)
+    await telemetry.stop()
+    assert "process.cpu.time" in sink.metrics()
+    assert ("redis.memory.used" in sink.metrics()) == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from observability.publish.otlp import endpoint
+from observability.publish.otlp import endpoint, warnings_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,31 @@ from observability.publish.otlp import endpoint
 def test_the_traces_endpoint(environment: dict[str, str], expected: str | None) -> None:
     """The signal's own variable stands as it is, the general one gets the path, "none" turns the signal off."""
     assert endpoint(environment, "traces") == expected
+
+
+_TO = "http://c:4318"
+
+
+@pytest.mark.parametrize(
+    ("environment", "names"),
+    [
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_METRIC_EXPORT_INTERVAL": "soon"}, []),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, []),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, "OTEL_METRIC_EXPORT_INTERVAL": "500"}, []),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, ["OTEL_EXPORTER_OTLP_PROTOCOL"]),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"},
+            ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"],
+        ),
+        *(
+            (
+                {"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, "OTEL_METRIC_EXPORT_INTERVAL": unusable},
+                ["OTEL_METRIC_EXPORT_INTERVAL"],
+            )
+            for unusable in ("soon", "0", "-1", "nan", "inf", "1e99")
+        ),
+    ],
+)
+def test_what_cannot_be_obeyed_is_named(environment: dict[str, str], names: list[str]) -> None:
+    """A warning each for another protocol and for an interval that is none, and none where nothing is exported."""
+    assert [warning.partition("=")[0] for warning in warnings_of(environment)] == names

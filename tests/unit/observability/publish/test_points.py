@@ -42,7 +42,8 @@ def test_a_whole_worker_is_exported() -> None:
     assert states == {"used": 1, "idle": 3}
     hits = {p.attributes["result"]: p.value for p in _points(metrics, "gatewatch.cache.lookups")}
     assert hits == {"hit": 3, "miss": 0, "coalesced": 0, "error": 0}
-    assert _points(metrics, "redis.keys.evicted")[0].value == 2
+    evicted = _points(metrics, "redis.keys.evicted")[0]
+    assert (evicted.value, evicted.attributes) == (2, {"redis.run_id": "r"})
     assert _points(metrics, "gatewatch.hash.queue.refused")[0].value == 1
 
 
