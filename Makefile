@@ -15,7 +15,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help run load test check bench screenshots lock clean assets browser nginx FORCE
+.PHONY: help run load test check bench screenshots lock clean assets browser nginx named FORCE
 
 SCENARIO ?= smoke
 ARGS ?=
@@ -28,11 +28,17 @@ BIN := $(VENV)/bin
 DEPENDS := setup.cfg pyproject.toml $(wildcard constraints.txt)
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input install $(addprefix -c ,$(wildcard constraints.txt))
 USABLE := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+BASE := import os, sys; print(os.path.realpath(sys._base_executable))
 CANDIDATES := $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3)
 
 # A folder that was moved or copied with its .venv holds paths of the old place: install again.
 ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(CURDIR))
 PLACE := FORCE
+endif
+
+# A Python that was named is used, or refused; never is another one used in its place without a word.
+ifdef PYTHON
+NAMED := named
 endif
 
 # Its path is in tests/integration/test_gateway.py as well.
@@ -101,7 +107,15 @@ nginx:
 	fi; \
 	$(NGINX) || echo "There is no nginx, so tests/integration/test_gateway.py is left out; install it (Debian: apt-get install nginx-light)"
 
-$(VENV)/.installed: $(VENV)/.python $(DEPENDS) $(PLACE)
+named:
+	@version=$$('$(PYTHON)' --version 2>&1) || { echo "PYTHON=$(PYTHON) cannot be run" >&2; exit 1; }; \
+	'$(PYTHON)' -c '$(USABLE)' 2>/dev/null || { \
+	  echo "PYTHON=$(PYTHON) is $$version; Gatewatch needs Python 3.11, 3.12 or 3.13 with its venv module" >&2; exit 1; }; \
+	present=$$($(BIN)/python -c '$(BASE)' 2>/dev/null) || exit 0; \
+	[ "$$('$(PYTHON)' -c '$(BASE)')" = "$$present" ] || { \
+	  echo "$(VENV) was made with $$present ($$($(BIN)/python --version)) and not with $(PYTHON) ($$version); run \`make clean\` first, or leave PYTHON out" >&2; exit 1; }
+
+$(VENV)/.installed: $(VENV)/.python $(DEPENDS) $(PLACE) | $(NAMED)
 	@echo "Installing Gatewatch into $(VENV); the first time takes a minute"
 	@$(PIP) -e '.[embedded]'
 	@printf '%s' '$(CURDIR)' > $(VENV)/.place
@@ -117,7 +131,7 @@ $(VENV)/.installed-lint: $(VENV)/.installed-test
 	@$(PIP) -e '.[embedded,test,lint]'
 	@touch $@
 
-$(VENV)/.python:
+$(VENV)/.python: | $(NAMED)
 	@for python in $(CANDIDATES); do \
 	  if "$$python" -c '$(USABLE)' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
