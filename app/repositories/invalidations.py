@@ -88,8 +88,7 @@ class Invalidations:
         cache still knows them.
         """
         try:
-            while await self._finish(earliest_id(self._now() + GRACE)) == AT_ONCE:
-                pass
+            await self._finish_everything()
         except CacheUnavailable as error:
             raise InvalidationPending("caches cannot be told yet; it is over in the database") from error
 
@@ -97,8 +96,7 @@ class Invalidations:
         """After the cache has failed, do every delete that may have been missed, then believe what is left in it."""
         failures = self._cache.failures
         await self._cache.ping()
-        while await self._finish(earliest_id(self._now() + GRACE)) == AT_ONCE:
-            pass
+        await self._finish_everything()
         self._cache.trust(failures)
 
     async def keep(self) -> None:
@@ -124,6 +122,10 @@ class Invalidations:
             async with asyncio.timeout(seconds):
                 await self._cache.in_doubt.wait()
         return self._cache.in_doubt.is_set()
+
+    async def _finish_everything(self) -> None:
+        while await self._finish(earliest_id(self._now() + GRACE)) == AT_ONCE:
+            pass
 
     async def _finish(self, before: UUID) -> int:
         rows = await self._database.fetch(OVERDUE, before)
