@@ -6,9 +6,31 @@ import json
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
+import pytest
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser
     from visiting import Instance, Visit
+
+WIDER = """[...document.querySelectorAll("*")]
+  .filter((element) => element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
+  .filter((element) => !element.matches(".unseen") && getComputedStyle(element).display !== "inline")
+  .map((element) => element.className)"""
+
+UNFOLD = """async () => {
+  const { patch } = await import(document.querySelector("script[type=module]").src.replace("console.js", "patch.js"));
+  const place = document.createElement("div");
+  const list = (count, open) => `<details data-key="idle" ${open}><summary>${count} idle</summary></details>`;
+  patch(place, list(3, ""));
+  const details = place.firstChild;
+  const folded = !details.open;
+  details.open = true;
+  patch(place, list(4, ""));
+  const unfolded = details.open;
+  details.open = false;
+  patch(place, list(4, "open"));
+  return { folded, unfolded, says: details.textContent, again: !details.open };
+}"""
 
 PERSON = {"email": "ann@example.org", "password": "correct horse battery"}
 
@@ -61,6 +83,22 @@ async def test_the_figures_stand_in_the_page_before_any_script_runs(instance: In
     for words in ("Requests", "p95", "Cache hit rate", "Evictions", "Pool in use", "Workers", "/auth/login", "200 ms"):
         assert words in text
     await context.close()
+
+
+async def test_what_a_reader_unfolds_stays_unfolded(instance: Instance, visit: Visit) -> None:
+    """An event changes what stands in a list that can be folded, and leaves it as the reader has put it."""
+    await visit.page.goto(instance.login)
+    assert await visit.page.evaluate(UNFOLD) == {"folded": True, "unfolded": True, "says": "4 idle", "again": True}
+
+
+@pytest.mark.parametrize("width", [420, 760, 1100, 1280, 1440])
+async def test_only_tables_are_wider_than_the_window(instance: Instance, visit: Visit, width: int) -> None:
+    """At any width nothing is cut off, and what is wider than its place can be scrolled; from 1100 px on nothing is."""
+    await visit.page.set_viewport_size({"width": width, "height": 900})
+    await visit.page.goto(instance.login)
+    await visit.until("document.querySelectorAll('.uplot canvas').length >= 4")
+    wide = await visit.page.evaluate(WIDER)
+    assert set(wide) <= ({"scroll"} if width < 1100 else set())
 
 
 async def test_nobody_comes_in_without_the_token(instance: Instance, browser: Browser) -> None:
