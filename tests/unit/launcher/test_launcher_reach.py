@@ -1,5 +1,6 @@
 """Claims about telling whether named servers can be used."""
 
+import asyncio
 import socket
 
 import pytest
@@ -30,10 +31,17 @@ async def test_refused_redis_shows_no_password(nobody: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-async def test_only_the_password_of_a_url_is_hidden(nobody: str) -> None:
-    """A password of one letter leaves every other word of the message as it is."""
-    with pytest.raises(LauncherError, match=f"PostgreSQL at {nobody} cannot be used: connection refused; start it"):
-        await check_postgres(f"postgres://someone:e@{nobody}/db")
-    with pytest.raises(LauncherError) as caught:
-        await check_postgres(f"postgres://someone:hunter2@{nobody}/db?sslmode=postgres://me:hunter2@host")
-    assert "hunter2" not in str(caught.value)
+async def test_only_the_password_is_hidden() -> None:
+    """A server's words stay as they are, except where they repeat the password as a URL or a quotation has it."""
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"-ERR unknown command 'e' of redis://:e@here:1, refused\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(repeat, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(LauncherError) as caught:
+            await check_redis(f"redis://:e@127.0.0.1:{port}/0")
+    assert "cannot be used: ERR unknown command '***' of redis://:***@here:1, refused; start it" in str(caught.value)
