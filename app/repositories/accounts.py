@@ -39,7 +39,7 @@ CREATE = Statement(
     ), mail AS (
         INSERT INTO outbox (id, recipient, kind, attempts, due_at)
         SELECT $6, $2::varchar, CASE WHEN EXISTS (SELECT FROM created) THEN 'verify' ELSE 'account-exists' END, 0, $4
-        WHERE ($7 OR EXISTS (SELECT FROM created)) AND $2::varchar NOT LIKE '%@load.invalid'
+        WHERE ($7 OR EXISTS (SELECT FROM created)) AND $2::varchar NOT LIKE '%.invalid'
     )
     SELECT id FROM created
     """,

@@ -29,7 +29,7 @@ CHANGE = Statement(
         DELETE FROM email_tokens t USING changed c WHERE t.user_id = c.id AND t.purpose = 'reset'
     ), mail AS (
         INSERT INTO outbox (id, recipient, kind, attempts, due_at)
-        SELECT $6, email, 'password-changed', 0, $7 FROM changed WHERE email NOT LIKE '%@load.invalid'
+        SELECT $6, email, 'password-changed', 0, $7 FROM changed WHERE email NOT LIKE '%.invalid'
     )
     INSERT INTO pending_invalidations (id, cache_keys)
     SELECT $5, ARRAY(SELECT 'session:' || encode(token_hash, 'hex') FROM ended) FROM changed
@@ -55,7 +55,7 @@ RESET = Statement(
         DELETE FROM sessions s USING changed c WHERE s.user_id = c.id RETURNING s.token_hash
     ), mail AS (
         INSERT INTO outbox (id, recipient, kind, attempts, due_at)
-        SELECT $5, email, 'password-changed', 0, $2 FROM changed WHERE email NOT LIKE '%@load.invalid'
+        SELECT $5, email, 'password-changed', 0, $2 FROM changed WHERE email NOT LIKE '%.invalid'
     ), pending AS (
         INSERT INTO pending_invalidations (id, cache_keys)
         SELECT $4, ARRAY['user:profile:' || id, 'email:verified:' || email]

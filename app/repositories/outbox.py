@@ -21,7 +21,7 @@ ASK = Statement(
     "mail_ask",
     """
     INSERT INTO outbox (id, recipient, kind, attempts, due_at)
-    SELECT $1, $2::varchar, $3::varchar, 0, $4 WHERE $2::varchar NOT LIKE '%@load.invalid'
+    SELECT $1, $2::varchar, $3::varchar, 0, $4 WHERE $2::varchar NOT LIKE '%.invalid'
     """,
 )
 CLAIM = Statement(
