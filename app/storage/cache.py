@@ -117,11 +117,6 @@ class Cache:
         )
         return cls(lambda: kind(**options), timeout=timeout)
 
-    @property
-    def is_down(self) -> bool:
-        """Whether Redis has just failed so often that it is left alone."""
-        return self._breaker.is_open
-
     def trust(self, failures: int) -> None:
         """Believe what is cached again, unless it has failed anew since there were so many ``failures``."""
         if failures == self.failures:

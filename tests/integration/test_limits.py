@@ -283,7 +283,7 @@ async def test_an_unknown_account_is_limited_like_a_known_one(serve: Serve) -> N
 
 
 async def test_keys_name_nobody(serve: Serve, client: Redis) -> None:
-    """A limit is kept under the address of the client, as the guide has it, or under a hash of the account's."""
+    """A limit is kept under the address of the client, or under a hash of the account's."""
     async with serve(limit_logins=(9, 3600), limit_registrations=(9, 3600)) as service:
         await service.register()
         await post(service, "/auth/login", WRONG)
@@ -339,7 +339,7 @@ async def test_limits_can_be_switched_off(serve: Serve, client: Redis) -> None:
 
 
 async def test_the_guides_logins_from_one_address_are_not_limited(serve: Serve) -> None:
-    """By default a load balancer that no one listed may send the guide's peak of 5,000 logins a minute."""
+    """By default a load balancer that no one listed may send 5,000 logins a minute, the peak we are held to."""
     async with serve() as service:
         answer = await post(service, "/auth/login", WRONG)
         quota, _, window = answer.headers["ratelimit-policy"].removeprefix('"client";q=').partition(";w=")

@@ -12,7 +12,7 @@ README = Path(__file__).parents[3] / "README.md"
 
 
 def test_nothing_set_is_a_whole_configuration() -> None:
-    """The guide's figures are the defaults."""
+    """Twenty connections, five seconds of waiting and ten idle minutes are the defaults."""
     settings = Settings.from_environment({})
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 2)
     assert (settings.pool_size, settings.pool_max_wait, settings.pool_idle_timeout) == (20, 5, 600)
