@@ -16,6 +16,8 @@ from urllib.request import urlopen
 
 import psutil
 
+from app.embedded import discard
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -55,6 +57,7 @@ def gatewatch(folder: Path, **settings: str) -> Iterator[Instance]:
         children = psutil.Process(process.pid).children(recursive=True)
         [worker] = [child.pid for child in children if "_worker" in child.cmdline()]
         yield Instance(written["url"], worker, written["database_url"], written["redis_url"])
+    discard(folder / "postgres")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, async_playwright
 from visiting import Instance, Visit
 
+from app.embedded import discard
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
@@ -51,6 +53,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
             process.kill()
             if process.stdout:
                 process.stdout.close()
+            discard(folder / "postgres")
 
 
 def written_by(process: subprocess.Popen[bytes], path: Path) -> dict[str, Any]:
