@@ -5,6 +5,7 @@
     GatewatchError
     +-- Rejected                 the caller's doing
     |   +-- InvalidRequest       a body or header that cannot be read
+    |   +-- UnsupportedMediaType a body of another type than JSON
     |   +-- InvalidFields        a body whose fields break a rule
     |   +-- NotAuthenticated     no session, or one that is over
     |   +-- CredentialsRejected  e-mail and password do not match an account
@@ -22,6 +23,7 @@
         +-- PoolExhausted        no connection became free in time
         +-- CacheUnavailable     Redis is away or too slow
         +-- InvalidationPending  the write stands; caches will follow
+        +-- StillRunning         it took too long and was given up; whether it was done is not known
 
 A ``code`` is part of the API and never changes. Which HTTP status it becomes is decided in ``handlers.problems``.
 """
