@@ -135,4 +135,4 @@ class Histogram:
             seen += count
             if seen >= rank:
                 return float(2.0 ** ((LOWEST_INDEX + position + 0.5) / _PER_DOUBLING))
-        raise AssertionError("a rank is never above the count")  # pragma: no cover - callers bound the rank by the count
+        raise AssertionError("a rank is never above the count")  # pragma: no cover - see quantiles
