@@ -4,7 +4,7 @@
 ##   make load          send load to it: SCENARIO=smoke (30 s) or baseline (5 min)
 ##   make test          all tests, also while `make run` is up; ARGS= goes to pytest
 ##   make check         lint, format, types, import contracts
-##   make bench         CPU a request beside bare Sanic; minutes, on a quiet machine
+##   make bench         speed beside rivals, on a quiet machine; ROWS='hot storm' picks, ROWS=--list lists
 ##   make screenshots   the pictures in the documentation
 ##   make lock          write constraints.txt anew, from the newest versions that setup.cfg allows
 ##   make clean         remove what was installed and built; the data in .data stays
@@ -19,6 +19,7 @@ MAKEFLAGS += --no-print-directory
 
 SCENARIO ?= smoke
 ARGS ?=
+ROWS ?=
 ifdef PORT
 export GATEWATCH_PORT := $(PORT)
 endif
@@ -66,7 +67,7 @@ check: $(VENV)/.installed-lint
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-test
-	@exec $(BIN)/python -m benchmarks
+	@exec $(BIN)/python -m benchmarks $(ROWS)
 
 screenshots: $(VENV)/.installed-test assets browser
 	@exec $(BIN)/python docs/screenshots.py

@@ -1,4 +1,4 @@
-"""Rows of figures: pairs measured in turn, their median ratio and its range."""
+"""Rows of figures: what was measured, beside what, and whether it is good enough."""
 
 from __future__ import annotations
 
@@ -13,49 +13,76 @@ if TYPE_CHECKING:
     from benchmarks.driver import Cost
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One comparison. CPU is microseconds a request, rates are requests/s, both medians; the ratio is of CPU, ours to theirs."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One result.
+
+    ``ours`` and ``theirs`` are for readers, units included; ``figures`` are the same for programs, named with their
+    units (a rival's begin with ``rival_``). ``ratio`` is the median of ``pairs`` runs made in turn, ``lowest`` and ``highest`` their range.
+    ``met`` is None where nothing was aimed at or nothing could be measured.
+    """
 
     what: str
-    rival: str
-    connections: int
-    pairs: int
-    cpu: float
-    rival_cpu: float
-    rate: float
-    rival_rate: float
-    ratio: float
-    lowest: float
-    highest: float
+    conditions: str = ""
+    ours: str = ""
+    rival: str = ""
+    theirs: str = ""
+    ratio: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    pairs: int = 0
+    target: str = ""
+    met: bool | None = None
+    figures: dict[str, float] = {}
 
 
-def paired(what: str, rival: str, connections: int, ours: Sequence[Cost], theirs: Sequence[Cost]) -> Row:
-    """Compare runs made in turn, pair by pair: a drift of the machine's speed cancels out."""
+def paired(
+    what: str, rival: str, connections: int, ours: Sequence[Cost], theirs: Sequence[Cost], at_most: float | None = None
+) -> Row:
+    """Compare CPU a request of runs made in turn, pair by pair: a drift of the machine's speed cancels out."""
     ratios = [mine.cpu / other.cpu for mine, other in zip(ours, theirs, strict=True)]
     return Row(
         what=what,
+        conditions=f"{connections} connections",
+        ours=_cost(ours),
         rival=rival,
-        connections=connections,
-        pairs=len(ratios),
-        cpu=median(cost.cpu for cost in ours) * 1e6,
-        rival_cpu=median(cost.cpu for cost in theirs) * 1e6,
-        rate=median(cost.rate for cost in ours),
-        rival_rate=median(cost.rate for cost in theirs),
+        theirs=_cost(theirs),
         ratio=median(ratios),
         lowest=min(ratios),
         highest=max(ratios),
+        pairs=len(ratios),
+        target="" if at_most is None else f"CPU ratio at most {at_most:g}",
+        met=None if at_most is None else median(ratios) <= at_most,
+        figures={**_figures("", ours), **_figures("rival_", theirs)},
     )
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """Write rows as a Markdown table."""
     lines = [
-        "| what | connections | CPU a request | requests/s | beside | its CPU | its requests/s | CPU ratio (range of pairs) |",
+        "| what | under | ours | beside | its | ratio (range) | target | met |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.what} | {row.connections} | {row.cpu:.0f} us | {row.rate:,.0f} | {row.rival} | {row.rival_cpu:.0f} us "
-        f"| {row.rival_rate:,.0f} | {row.ratio:.2f} ({row.lowest:.2f}-{row.highest:.2f}, {row.pairs} pairs) |"
+        f"| {row.what} | {row.conditions} | {row.ours} | {row.rival} | {row.theirs} | {_ratio(row)} | {row.target} "
+        f"| {'' if row.met is None else 'yes' if row.met else '**no**'} |"
         for row in rows
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cost(runs: Sequence[Cost]) -> str:
+    return f"{median(run.cpu for run in runs) * 1e6:.0f} us CPU, {median(run.rate for run in runs):,.0f}/s"
+
+
+def _figures(prefix: str, runs: Sequence[Cost]) -> dict[str, float]:
+    return {
+        f"{prefix}cpu_microseconds": median(run.cpu for run in runs) * 1e6,
+        f"{prefix}requests_per_second": median(run.rate for run in runs),
+    }
+
+
+def _ratio(row: Row) -> str:
+    if row.ratio is None:
+        return ""
+    span = "" if row.lowest is None else f" ({row.lowest:.2f}-{row.highest:.2f}, {row.pairs} pairs)"
+    return f"{row.ratio:.2f}{span}"

@@ -1,0 +1,41 @@
+"""Every benchmark of ``make bench``, by name. To add one: write ``measure`` in a module of its own and name it here."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.table import Row
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A named benchmark.
+
+    ``measure`` of ``module`` takes nothing, starts and stops what it needs, and returns its rows; it may pin this
+    process, which has all its cores again afterwards. ``seconds`` is how long it takes, about.
+    """
+
+    name: str
+    about: str
+    seconds: int
+    module: str
+
+    def measure(self) -> list[Row]:
+        """Run it."""
+        measure: Callable[[], list[Row]] = importlib.import_module(self.module).measure
+        return measure()
+
+
+BENCHMARKS = (Benchmark("hot", "check and me beside bare Sanic, CPU a request", 180, "benchmarks.hot_path"),)
+
+
+def chosen(names: list[str]) -> list[Benchmark]:
+    """Return the benchmarks of these names in the order of the table, all when none is named, or raise KeyError."""
+    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    asked = {known[name].name for name in names} or set(known)
+    return [benchmark for benchmark in BENCHMARKS if benchmark.name in asked]
