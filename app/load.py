@@ -35,7 +35,7 @@ class LauncherLoad:
 
     def scenarios(self) -> Sequence[ScenarioCard]:
         """List what can be started."""
-        return [ScenarioCard(known.name, known.summary, known.seconds) for known in scenarios()]
+        return [ScenarioCard(known.name, known.summary, known.length) for known in scenarios()]
 
     async def start(self, scenario: str) -> str:
         """Start a run of a known scenario against this service; return its id."""

@@ -18,11 +18,12 @@ import uvloop
 from rich.console import Console
 
 from loadgen.errors import FolderError, LoadError, PlanError
-from loadgen.plan import MOST_RATE, MOST_SECONDS, MOST_USERS, change_scenario, load_scenario, scenarios
+from loadgen.plan import change_scenario, load_scenario, scenarios
 from loadgen.progress import progress_on
 from loadgen.report import print_report
 from loadgen.results import RUN_ID, Result, RunFolder, new_run_id
 from loadgen.runner import Order, Progress, Runner
+from loadgen.scenario import MOST_RATE, MOST_SECONDS, MOST_USERS
 from loadgen.target import parse_target, reach
 from observability.model import Slo, SloError, load_slo
 

@@ -13,7 +13,7 @@ from loadgen.journeys import STEPS, Journeys, VirtualUser
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from loadgen.plan import Scenario
+    from loadgen.scenario import Scenario
     from loadgen.target import Target
 
 CONCURRENCY = 4

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from loadgen.errors import FolderError
-from loadgen.plan import Scenario
+from loadgen.scenario import Scenario
 from loadgen.verdicts import Validity, Verdict
-from observability.model import Distribution
+from observability.model import Distribution, Slo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,8 @@ FINISHED: frozenset[State] = frozenset({"done", "failed", "interrupted"})
 
 STATUS_FILE = "status.json"
 RESULT_FILE = "result.json"
-RESULT_VERSION = 1
+RESULT_VERSION = 2
+"""Of result.json; a reader that knows another refuses it."""
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,54}")
 """What a run may be called: it names a folder, and it stands in the addresses of its users (64 characters before the @)."""
@@ -81,8 +82,62 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[EndpointStatus, ...] = ()
 
 
+class Block(msgspec.Struct, frozen=True):
+    """What became of one endpoint's requests that were intended ``at`` seconds after the start or later, within one block.
+
+    ``response`` holds every one of them, ``service`` those that were answered; ``outcomes`` counts them by how they ended:
+    ``ok``, or the kind of failure.
+    """
+
+    at: int
+    response: Distribution
+    service: Distribution
+    outcomes: dict[str, int]
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """The generator within one block: how many requests fell due, were sent and ended in it, and how late they left.
+
+    ``lag`` is of requests that left at once, ``wait`` of those that had to wait for a connection or a user; ``in_flight`` and
+    ``waiting`` are the most seen.
+    """
+
+    at: int
+    planned: int
+    sent: int
+    completed: int
+    lag: Distribution
+    wait: Distribution
+    in_flight: int = 0
+    waiting: int = 0
+
+
+class Slow(msgspec.Struct, frozen=True):
+    """One of the slowest requests: intended ``at`` seconds after the start, and where its time went."""
+
+    at: float
+    response: float
+    service: float
+    wait: float
+    connect: float
+    first_byte: float
+    status: int
+    outcome: str
+    trace_id: str
+
+
+class Example(msgspec.Struct, frozen=True):
+    """One of the first requests that ended in some kind of failure. ``detail`` is what was said, cut short."""
+
+    at: float
+    outcome: str
+    status: int
+    detail: str
+    trace_id: str
+
+
 class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint in full: what ended how, and its distributions."""
+    """One endpoint in full: what ended how, its distributions, as a whole and block by block, and what stood out."""
 
     name: str
     statuses: dict[str, int]
@@ -90,10 +145,48 @@ class EndpointResult(msgspec.Struct, frozen=True, kw_only=True):
     response: Distribution
     service: Distribution
     connect: Distribution
+    method: str = ""
+    route: str = ""
+    first_byte: Distribution = Distribution()
+    blocks: tuple[Block, ...] = ()
+    slowest: tuple[Slow, ...] = ()
+    examples: tuple[Example, ...] = ()
+
+
+class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sending process used while it measured: CPU seconds, seconds ready to run and waiting for a core, peak bytes."""
+
+    number: int
+    pid: int
+    seconds: float
+    cpu: float
+    run_queue: float | None = None
+    slices: int | None = None
+    rss: int | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What two runs must have in common to be compared. ``steal`` is the share of the machine's time that others took."""
+
+    target: str
+    seed: int
+    scenario_hash: str
+    processes: int
+    connections: int
+    versions: dict[str, str]
+    slo: Slo
+    machine: str
+    cpus: int
+    steal: float | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole result, enough to judge the run again. ``cpu`` is CPU seconds of the generator while it measured."""
+    """The whole result, enough to judge the run again.
+
+    ``cpu`` is CPU seconds of the sending processes while they measured; ``block_seconds`` is the length of every block,
+    which doubles when a run gets long; ``invalid`` gives the reasons why the run proves nothing, ``stopped`` which stop rule
+    ended it; ``samples`` names the files of raw samples in the run's folder.
+    """
 
     version: int
     status: RunStatus
@@ -103,6 +196,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     lag: Distribution
     cpu: float
     endpoints: tuple[EndpointResult, ...]
+    wait: Distribution = Distribution()
+    environment: Environment | None = None
+    block_seconds: int = 1
+    moments: tuple[Moment, ...] = ()
+    processes: tuple[ProcessUse, ...] = ()
+    invalid: tuple[str, ...] = ()
+    stopped: str = ""
+    samples: tuple[str, ...] = ()
 
 
 def new_run_id(scenario: str, at: float) -> str:

@@ -15,9 +15,9 @@ from loadgen.engine import Engine
 from loadgen.errors import FolderError, PrepareError
 from loadgen.journeys import Journeys, VirtualUser
 from loadgen.pacer import plan_requests
-from loadgen.plan import Scenario
 from loadgen.prepare import Preparation, spare_sessions
 from loadgen.results import RESULT_VERSION, Result, RunFolder, RunStatus, State
+from loadgen.scenario import Scenario
 from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, judged, overall_percentiles
 from loadgen.tally import Tally
 from loadgen.target import Target
@@ -186,7 +186,7 @@ class Runner:
             updated=self._wall(),
             pid=os.getpid(),
             target=order.target.url,
-            seconds=order.scenario.seconds,
+            seconds=order.scenario.length,
             users=order.scenario.users,
             prepared=self._prepared,
             elapsed=elapsed,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loadgen.errors import PlanError, TargetError
-from loadgen.plan import Scenario, change_scenario, load_scenario, scenarios
+from loadgen.plan import change_scenario, load_scenario, scenarios
 from loadgen.prepare import spare_sessions
 from loadgen.target import parse_target
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from loadgen.scenario import Scenario
 
 GOOD = """
 name = "mine"

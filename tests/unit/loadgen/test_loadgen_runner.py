@@ -12,9 +12,9 @@ import pytest
 
 from loadgen.errors import FolderError, PrepareError
 from loadgen.history import read_runs
-from loadgen.plan import Scenario
 from loadgen.results import Result, RunFolder, RunStatus
 from loadgen.runner import Order, Runner
+from loadgen.scenario import Scenario
 from loadgen.target import Target
 from observability.model import Distribution, RouteTarget, Slo
 from observability.model.histogram import bucket_bounds
