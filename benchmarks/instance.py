@@ -17,22 +17,27 @@ from urllib.request import urlopen
 import psutil
 
 from app.embedded import discard
+from benchmarks.rivals import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 SERVER_CORE, DRIVER_CORE = 0, 1
+BOTH = (SERVER_CORE, DRIVER_CORE)
+POOL_SIZE = 20
+"""PostgreSQL connections of an instance, ours or a rival's, divided among its workers; ours by default."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A running service. ``pid`` is that of the process which answers requests."""
+    """A running service. ``pid`` is that of the process which answers requests, the first of ``pids`` if several do."""
 
     url: str
     pid: int
     database_url: str = ""
     redis_url: str = ""
+    pids: tuple[int, ...] = ()
 
 
 def free_port() -> int:
@@ -42,8 +47,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def gatewatch(folder: Path, **settings: str) -> Iterator[Instance]:
-    """Run Gatewatch with one worker."""
+def gatewatch(folder: Path, cores: Sequence[int] = (SERVER_CORE,), **settings: str) -> Iterator[Instance]:
+    """Run Gatewatch, PostgreSQL and Redis on ``cores``, with one worker unless ``settings`` say otherwise."""
     port = free_port()
     environment = {
         "GATEWATCH_PORT": str(port),
@@ -51,35 +56,58 @@ def gatewatch(folder: Path, **settings: str) -> Iterator[Instance]:
         "GATEWATCH_WORKERS": "1",
         **settings,
     }
-    with _pinned(["-m", "app", "serve"], environment) as process:
+    with _pinned([sys.executable, "-m", "app", "serve"], environment, cores) as process:
         _wait_for(f"http://127.0.0.1:{port}/health/ready", process)
         written = json.loads((folder / "instance.json").read_text())
         children = psutil.Process(process.pid).children(recursive=True)
-        [worker] = [child.pid for child in children if "_worker" in child.cmdline()]
-        yield Instance(written["url"], worker, written["database_url"], written["redis_url"])
+        workers = tuple(child.pid for child in children if "_worker" in child.cmdline())
+        yield Instance(written["url"], workers[0], written["database_url"], written["redis_url"], workers)
     discard(folder / "postgres")
 
 
 @contextlib.contextmanager
 def rival(redis_url: str) -> Iterator[Instance]:
-    """Run the servers to compare with."""
+    """Run Sanic's bare handlers."""
     port = free_port()
-    with _pinned(["-m", "benchmarks.rivals", str(port)], {"REDIS_URL": redis_url}) as process:
+    command = [sys.executable, "-m", "benchmarks.rivals.bare", str(port)]
+    with _pinned(command, {"REDIS_URL": redis_url}, (SERVER_CORE,)) as process:
         _wait_for(f"http://127.0.0.1:{port}/json", process)
         yield Instance(f"http://127.0.0.1:{port}", process.pid)
 
 
 @contextlib.contextmanager
-def _pinned(arguments: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def fastapi_users(stores: Instance, cores: Sequence[int] = (SERVER_CORE,), workers: int = 1) -> Iterator[Instance]:
+    """Run fastapi-users under uvicorn on another instance's PostgreSQL, and on database 1 of its Redis."""
+    port, redis_url = free_port(), stores.redis_url.removesuffix("/0") + "/1"
+    command = [str(installed()), "-m", "uvicorn", "benchmarks.rivals.fastapi_users_app:app", f"--port={port}"]
+    command += [f"--workers={workers}", "--loop=uvloop", "--http=httptools", "--no-access-log", "--log-level=warning"]
+    environment = {
+        "DATABASE_URL": stores.database_url,
+        "REDIS_URL": redis_url,
+        "POOL_SIZE": str(POOL_SIZE // workers),
+    }
+    with _pinned(command, environment, cores) as process:
+        _wait_for(f"http://127.0.0.1:{port}/docs", process)
+        yield Instance(f"http://127.0.0.1:{port}", process.pid, stores.database_url, redis_url)
+
+
+@contextlib.contextmanager
+def _pinned(
+    command: list[str], environment: Mapping[str, str], cores: Sequence[int]
+) -> Iterator[subprocess.Popen[bytes]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
-    process = subprocess.Popen(  # noqa: S603 - ourselves
-        [sys.executable, *arguments],
-        env={**inherited, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),  # noqa: PLW1509 - no threads have been started yet
-    )
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # what a process has when it starts another, that one has
+    try:
+        process = subprocess.Popen(  # noqa: S603 - ourselves, or a rival that we wrote down
+            command,
+            env={**inherited, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.sched_setaffinity(0, own)
     try:
         yield process
     finally:

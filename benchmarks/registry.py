@@ -31,7 +31,10 @@ class Benchmark:
         return measure()
 
 
-BENCHMARKS = (Benchmark("hot", "check and me beside bare Sanic, CPU a request", 180, "benchmarks.hot_path"),)
+BENCHMARKS = (
+    Benchmark("hot", "check and me beside bare Sanic, CPU a request", 180, "benchmarks.hot_path"),
+    Benchmark("check", "check and me beside fastapi-users, requests/s a core", 70, "benchmarks.check"),
+)
 
 
 def chosen(names: list[str]) -> list[Benchmark]:

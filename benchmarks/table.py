@@ -56,6 +56,27 @@ def paired(
     )
 
 
+def faster(
+    what: str, conditions: str, ours: Sequence[Cost], rival: str, theirs: Sequence[Cost], at_least: float
+) -> Row:
+    """Compare requests/s of runs made in turn, pair by pair."""
+    ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)]
+    return Row(
+        what=what,
+        conditions=conditions,
+        ours=_cost(ours),
+        rival=rival,
+        theirs=_cost(theirs),
+        ratio=median(ratios),
+        lowest=min(ratios),
+        highest=max(ratios),
+        pairs=len(ratios),
+        target=f"requests/s at least {at_least:g} times",
+        met=median(ratios) >= at_least,
+        figures={**_figures("", ours), **_figures("rival_", theirs)},
+    )
+
+
 def markdown(rows: Sequence[Row]) -> str:
     """Write rows as a Markdown table."""
     lines = [
@@ -78,6 +99,7 @@ def _figures(prefix: str, runs: Sequence[Cost]) -> dict[str, float]:
     return {
         f"{prefix}cpu_microseconds": median(run.cpu for run in runs) * 1e6,
         f"{prefix}requests_per_second": median(run.rate for run in runs),
+        f"{prefix}driver_cores": median(run.driver for run in runs),
     }
 
 

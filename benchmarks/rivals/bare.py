@@ -1,4 +1,4 @@
-"""Servers to stand beside ours: run as ``python -m benchmarks.rivals NAME PORT``, each one process on one core."""
+"""Sanic itself, to stand beside ours: run as ``python -m benchmarks.rivals.bare PORT``, one process."""
 
 from __future__ import annotations
 

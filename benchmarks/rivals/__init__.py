@@ -1,0 +1,50 @@
+"""Other people's servers, run beside ours: Sanic itself, and fastapi-users in an environment of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ENVIRONMENT = Path("build/rivals")
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+class RivalMissing(Exception):
+    """A rival could not be installed: there is nothing to compare with."""
+
+
+def installed() -> Path:
+    """Return the rivals' Python, installing what they need first; raise RivalMissing, with what pip said, if it fails."""
+    python, stamp = ENVIRONMENT.absolute() / "bin" / "python", ENVIRONMENT / ".installed"
+    wanted = f"{sys.executable} {sys.version}\n{REQUIREMENTS.read_text()}"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    print(f"  installing the rivals into {ENVIRONMENT}", file=sys.stderr)
+    venv = [sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)]
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "install",
+        "-r",
+        str(REQUIREMENTS),
+    ]
+    for command in (venv, pip):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
+        if done.returncode:
+            raise RivalMissing(f"the rivals could not be installed: {(done.stderr or done.stdout).strip()[-200:]}")
+    stamp.write_text(wanted)
+    return python
+
+
+def version(package: str) -> str:
+    """Return the pinned version of a rival's package."""
+    pinned = (line.partition("==") for line in REQUIREMENTS.read_text().splitlines())
+    return next(number for name, _, number in pinned if name == package)
+
+
+FASTAPI_USERS = f"fastapi-users {version('fastapi-users')} (FastAPI {version('fastapi')}, uvicorn {version('uvicorn')})"
