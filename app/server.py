@@ -35,6 +35,7 @@ from app.services.profiles import ProfileService
 from app.sessions import SessionParts
 from app.storage.cache import Cache
 from app.storage.database import Database, PoolOptions, Statement
+from app.storage.replicas import Replicas
 from console import Access, LoadControl, create_console
 from observability.record.recorder import Recorder
 
@@ -63,6 +64,7 @@ class Parts:
     """Everything that holds a connection, a thread or a task."""
 
     database: Database
+    replicas: Replicas
     cache: Cache
     passwords: Passwords
     completion: Completion
@@ -79,6 +81,7 @@ class Parts:
         database = await Database.open(
             _url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder)
         )
+        replicas = database.replicas = await _open_replicas(settings, database, recorder)
         cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
         threads = settings.hash_threads_of_worker
         passwords = Passwords(
@@ -107,12 +110,26 @@ class Parts:
             profiles=ProfileService(sessions.checks, accounts, completion, clock),
             verification=mail.verification,
             passwords=mail.passwords(sessions.checks, passwords),
-            health=HealthService({"postgresql": lambda: database.fetch(_PING), "redis": cache.ping}, time.monotonic),
+            health=HealthService(
+                {"postgresql": lambda: database.fetch(_PING), "redis": cache.ping},
+                time.monotonic,
+                spares=replicas.parts,
+            ),
             limits=open_limits(settings, cache),
         )
         sweeping = asyncio.get_running_loop().create_task(invalidations.keep())
         return cls(
-            database, cache, passwords, completion, invalidations, services, sessions, mail, sweeping, sessions.keep()
+            database,
+            replicas,
+            cache,
+            passwords,
+            completion,
+            invalidations,
+            services,
+            sessions,
+            mail,
+            sweeping,
+            sessions.keep(),
         )
 
     async def close(self) -> None:
@@ -127,6 +144,7 @@ class Parts:
                 await self.invalidations.settle()
         self.passwords.close()
         await self.cache.close()
+        await self.replicas.close()
         await self.database.close()
 
 
@@ -195,3 +213,10 @@ def _pool_options(settings: Settings) -> PoolOptions:
 
 def _pool_meter(settings: Settings, recorder: Recorder) -> PoolMeter:
     return recorder.pool("postgresql", settings.pool_size_of_worker)
+
+
+async def _open_replicas(settings: Settings, primary: Database, recorder: Recorder) -> Replicas:
+    size = settings.pool_size_of_worker
+    names = {f"postgresql-replica-{number}": url for number, url in enumerate(settings.replica_urls, 1)}
+    servers = {name: (url, recorder.pool(name, size)) for name, url in names.items()}
+    return await Replicas.open(servers, _pool_options(settings), primary, max_lag=settings.replica_max_lag)

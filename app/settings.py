@@ -62,6 +62,13 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def _urls(*schemes: str) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        return tuple(_url(*schemes)(url.strip()) for url in text.split(",") if url.strip())
+
+    return parse
+
+
 def _public_url(text: str) -> str:
     parts = urlsplit(_url("http", "https")(text))
     if parts.query or parts.fragment or not text.isascii() or not text.isprintable() or " " in text:
@@ -160,6 +167,20 @@ class Settings:
         _url("postgres", "postgresql"),
         "PostgreSQL 14 or newer. Without it, one is run from the data folder.",
         "embedded",
+    )
+    replica_urls: tuple[str, ...] = _setting(
+        "DATABASE_REPLICA_URLS",
+        (),
+        _urls("postgres", "postgresql"),
+        "Streaming replicas of it, for reads that may lag; comma-separated.",
+        "none",
+    )
+    replica_max_lag: float = _setting(
+        "DATABASE_REPLICA_MAX_LAG",
+        5.0,
+        _seconds(0.2, 3600),
+        "A replica that is further behind than this many seconds is not asked.",
+        "5",
     )
     redis_url: str | None = _setting(
         "REDIS_URL", None, _url("redis", "rediss"), "Redis 7 or newer. Without it, one is run in memory.", "embedded"
@@ -392,7 +413,9 @@ class Settings:
             try:
                 values[f.name] = f.metadata["parse"](text)
             except ValueError as error:
-                shown = "the value given" if "TOKEN" in name or name.endswith(("_URL", "_SECRET")) else repr(text)
+                shown = (
+                    "the value given" if "TOKEN" in name or name.endswith(("_URL", "_URLS", "_SECRET")) else repr(text)
+                )
                 raise SettingsError(f"{name}: {shown} {error}") from None
         return cls(**values)
 

@@ -1,4 +1,4 @@
-"""Whether the PostgreSQL and the Redis that were named can be used, told in one line that shows no password."""
+"""Whether the servers that were named can be used, told in one line that shows no password."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 
 from app.launcher.errors import LauncherError
+from app.storage.replication import PRIMARY, REPLICA
 
 PATIENCE = 5.0
 OLDEST_POSTGRES = 14
@@ -24,13 +25,44 @@ async def check_postgres(url: str) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=PATIENCE)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise LauncherError(_unusable("DATABASE_URL", "PostgreSQL", url, error)) from None
+        raise LauncherError(_unusable("PostgreSQL", url, error) + _advice("DATABASE_URL")) from None
     try:
         version = connection.get_server_version().major
     finally:
         connection.terminate()
     if version < OLDEST_POSTGRES:
         raise LauncherError(f"DATABASE_URL: PostgreSQL {OLDEST_POSTGRES} or newer is needed, this is {version}")
+
+
+async def check_replica(url: str, primary_url: str) -> str | None:
+    """Raise LauncherError when what is there is no replica of the primary; return a warning when nobody answers.
+
+    A replica that is away is no reason not to serve: the primary answers in its place, and it may come back.
+    """
+    try:
+        there = await _row(url, REPLICA)
+    except (TimeoutError, ConnectionError, asyncpg.CannotConnectNowError) as error:
+        return f"{_unusable('The replica', url, error)}; until it answers, the primary does"
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise LauncherError(_unusable("The replica", url, error) + "; correct DATABASE_REPLICA_URLS") from None
+    try:
+        here = await _row(primary_url, PRIMARY)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise LauncherError(_unusable("The primary", primary_url, error) + "; correct DATABASE_URL") from None
+    if not there["follows"]:
+        raise LauncherError(f"DATABASE_REPLICA_URLS: the server at {_place(url)} is no replica: it follows no other")
+    if there["identity"] != here["identity"]:
+        raise LauncherError(f"DATABASE_REPLICA_URLS: {_place(url)} has another database than DATABASE_URL")
+    return None
+
+
+async def _row(url: str, query: str) -> asyncpg.Record:
+    connection = await asyncpg.connect(url, timeout=PATIENCE)
+    try:
+        [row] = await connection.fetch(query, timeout=PATIENCE)
+        return row
+    finally:
+        connection.terminate()
 
 
 async def check_redis(url: str) -> None:
@@ -42,7 +74,7 @@ async def check_redis(url: str) -> None:
         async with asyncio.timeout(PATIENCE):
             await _ping(url)
     except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise LauncherError(_unusable("REDIS_URL", "Redis", url, error)) from None
+        raise LauncherError(_unusable("Redis", url, error) + _advice("REDIS_URL")) from None
 
 
 async def _ping(url: str) -> None:
@@ -66,9 +98,8 @@ async def _command(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *
         raise ValueError(answer.removeprefix("-"))
 
 
-def _unusable(setting: str, name: str, url: str, error: Exception) -> str:
+def _unusable(name: str, url: str, error: Exception) -> str:
     parts = urlsplit(url)
-    where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
     if isinstance(error, TimeoutError):
         why = f"no answer within {PATIENCE:g} s"
     elif isinstance(error, ConnectionRefusedError):
@@ -78,4 +109,13 @@ def _unusable(setting: str, name: str, url: str, error: Exception) -> str:
     why = _PASSWORD.sub(r"\1***@", why)
     for secret in filter(None, (parts.password, unquote(parts.password or ""))):
         why = why.replace(f"'{secret}'", "'***'")  # as Redis quotes a command that it does not know
-    return f"{name} at {where} cannot be used: {why}; start it, correct {setting}, or unset {setting} to have one run for you"
+    return f"{name} at {_place(url)} cannot be used: {why}"
+
+
+def _advice(setting: str) -> str:
+    return f"; start it, correct {setting}, or unset {setting} to have one run for you"
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)

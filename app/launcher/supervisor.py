@@ -18,7 +18,7 @@ from app.launcher.folder import Instance, console_token, hold, last_instance, ma
 from app.launcher.leftover import end_leftover_workers
 from app.launcher.listener import base_url, listen
 from app.launcher.load import LoadRuns
-from app.launcher.reach import check_postgres, check_redis
+from app.launcher.reach import check_postgres, check_redis, check_replica
 from app.launcher.servers import Servers
 from app.launcher.worker import Worker, spawn
 
@@ -36,7 +36,14 @@ DRAIN_PATIENCE = 5.5
 SERVER_PATIENCE = 3.0
 
 LEFTOVER_PATIENCE = 5.5
-SECRETS = ("DATABASE_URL", "REDIS_URL", "SMTP_URL", "GATEWATCH_CONSOLE_TOKEN", "GATEWATCH_SECRET")
+SECRETS = (
+    "DATABASE_URL",
+    "DATABASE_REPLICA_URLS",
+    "REDIS_URL",
+    "SMTP_URL",
+    "GATEWATCH_CONSOLE_TOKEN",
+    "GATEWATCH_SECRET",
+)
 
 
 class Launcher:
@@ -124,6 +131,9 @@ class Launcher:
         await asyncio.gather(*checks)
         if database_url is None or redis_url is None:
             raise LauncherError("an embedded server has no address")
+        for url in self._settings.replica_urls:
+            if away := await check_replica(url, database_url):
+                self._say(away)
         return database_url, redis_url
 
     async def _serve(self, instance: Instance) -> None:

@@ -23,6 +23,7 @@ AFTER = Statement(
     SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.role, p.name, u.created_at, u.disabled_at
     FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.id > $1 ORDER BY u.id LIMIT $2
     """,
+    may_lag=True,
 )
 ADD = Statement(
     "user_add",

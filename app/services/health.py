@@ -14,25 +14,30 @@ State = Literal["starting", "serving", "draining"]
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """``status`` sums up; ``parts`` names each dependency and whether it answers."""
+    """``status`` sums up; ``parts`` names each dependency and whether it answers, or may be asked when a replica."""
 
     status: Literal["ok", "degraded", "starting", "draining"]
     parts: dict[str, Literal["ok", "down"]] = {}
 
 
 class HealthService:
-    """Asks the parts at most once every ``period`` seconds, however often it is asked itself."""
+    """Asks ``parts``, and ``spares`` that others stand in for when they are down: those are named and change nothing.
+
+    It asks at most once every ``period`` seconds, however often it is asked itself.
+    """
 
     def __init__(
         self,
         parts: Mapping[str, Callable[[], Awaitable[object]]],
         clock: Callable[[], float],
         *,
+        spares: Mapping[str, Callable[[], Awaitable[object]]] | None = None,
         period: float = 1.0,
         patience: float = 1.0,
     ) -> None:
         self.state: State = "starting"
-        self._parts = parts
+        self._needed = frozenset(parts)
+        self._parts = {**parts, **(spares or {})}
         self._clock = clock
         self._period = period
         self._patience = patience
@@ -49,7 +54,7 @@ class HealthService:
                 answers = await asyncio.gather(*map(self._answers_of, self._parts.values()))
                 self._answers = dict(zip(self._parts, answers, strict=True))
                 self._asked_at = self._clock()
-        is_well = all(answer == "ok" for answer in self._answers.values())
+        is_well = all(self._answers[name] == "ok" for name in self._needed)
         return Readiness("ok" if is_well else "degraded", self._answers)
 
     async def _answers_of(self, ask: Callable[[], Awaitable[object]]) -> Literal["ok", "down"]:

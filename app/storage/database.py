@@ -15,6 +15,7 @@ from app.storage.schema import configuration
 
 if TYPE_CHECKING:
     from app.storage.engine import Client, PoolMeter
+    from app.storage.replicas import Replicas
 
 _AWAY = (
     OSError,
@@ -45,10 +46,15 @@ _UNFIT = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A query with a name. Telemetry, targets and the test of query plans know it by that name."""
+    """A query with a name. Telemetry, targets and the test of query plans know it by that name.
+
+    One that ``may_lag`` is read from a replica where there is one: its caller can do with an answer that is some seconds
+    old. That is nothing that fills a cache, decides who may enter, or shows people what they have just done.
+    """
 
     name: str
     sql: str
+    may_lag: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +77,14 @@ class UniqueViolation(Exception):
 
 
 class Database:
-    """An open pool. Everything runs in autocommit: a write that must be atomic is one statement."""
+    """An open pool of one server. Everything runs in autocommit: a write that must be atomic is one statement."""
 
     def __init__(self, context: TortoiseContext, client: Client, deadline: float) -> None:
         self._context = context
         self._client = client
         self._deadline = deadline
+        self.replicas: Replicas | None = None
+        """Who is asked first what may lag."""
 
     @classmethod
     async def open(cls, url: str, options: PoolOptions, meter: PoolMeter) -> Self:
@@ -104,8 +112,12 @@ class Database:
     async def fetch(self, statement: Statement, *values: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows.
 
+        What may lag is asked of a replica, and of this server when no replica is fit to answer.
+
         Raises PoolExhausted or DatabaseUnavailable (both worth another try), DatabaseUnfit, or UniqueViolation.
         """
+        if statement.may_lag and self.replicas and (rows := await self.replicas.fetch(statement, *values)) is not None:
+            return rows
         try:
             async with asyncio.timeout(self._deadline):
                 return cast("list[dict[str, Any]]", await self._client.execute_query_dict(statement.sql, list(values)))
