@@ -45,6 +45,11 @@ class WrongAnswer(Exception):
     """A server answered something else than it should: its speed is of no interest."""
 
 
+def connection_to(url: str) -> Connection:
+    """Make a connection that gives up after a long while only."""
+    return Connection(parse_target(url), timeout=TIMEOUT)
+
+
 async def drive(
     url: str,
     payloads: Sequence[bytes],
@@ -124,7 +129,7 @@ class _Run:
 
     def __init__(self, url: str, status: int, pid: int, connections: int) -> None:
         self._url, self._status, self._server, self._self = url, status, psutil.Process(pid), psutil.Process()
-        self.connections = [Connection(parse_target(url), timeout=TIMEOUT) for _ in range(connections)]
+        self.connections = [connection_to(url) for _ in range(connections)]
         self.took = array("d")
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._before, self._began = (_cpu(self._server), _cpu(self._self)), time.perf_counter()

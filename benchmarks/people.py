@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -14,9 +15,7 @@ from redis.asyncio import Redis
 
 from app.repositories.ids import new_id
 from app.security.tokens import issue
-from benchmarks.driver import WrongAnswer
-from loadgen.client import Connection
-from loadgen.target import parse_target
+from benchmarks.driver import WrongAnswer, connection_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,14 +89,11 @@ def asking(path: str, people: Sequence[Person]) -> list[bytes]:
 async def confirm(server: Instance, path: str, people: Sequence[Person]) -> None:
     """Raise WrongAnswer unless ``path`` tells each of some people who they are."""
     step = max(1, len(people) // SAMPLE)
-    connection = Connection(parse_target(server.url), timeout=10)
-    try:
+    with closing(connection_to(server.url)) as connection:
         for person, payload in list(zip(people, asking(path, people), strict=True))[::step]:
             answer = await connection.exchange(payload)
             if msgspec.json.decode(answer.body)["id"] != str(person.user_id):
                 raise WrongAnswer(f"{server.url}{path} told somebody else")
-    finally:
-        connection.close()
 
 
 def logging_in(path: str, email: str, *, form: bool) -> bytes:
@@ -110,15 +106,12 @@ def logging_in(path: str, email: str, *, form: bool) -> bytes:
 async def register(server: Instance, count: int, domain: str) -> list[str]:
     """Register as many people with a password at ours or the rival, whose routes are alike; return their addresses."""
     emails = [f"person{number}@{domain}" for number in range(count)]
-    connection = Connection(parse_target(server.url), timeout=10)
-    try:
+    with closing(connection_to(server.url)) as connection:
         for email in emails:
             body = msgspec.json.encode({"email": email, "password": PASSWORD})
             answer = await connection.exchange(_post("/auth/register", body, "json"))
             if answer.status != 201:
                 raise WrongAnswer(f"{server.url}/auth/register answered {answer.status} {answer.body[:200]!r}")
-    finally:
-        connection.close()
     return emails
 
 
