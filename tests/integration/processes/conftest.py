@@ -63,7 +63,7 @@ class Serve:
     def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
         """Start a launcher and do not wait."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
-        for name in ("DATABASE_URL", "REDIS_URL"):
+        for name in ("DATABASE_URL", "DATABASE_REPLICA_URLS", "REDIS_URL"):
             inherited.pop(name, None)
         settings = {"GATEWATCH_PORT": str(self.port), "GATEWATCH_DATA_DIR": str(self.folder), **environment}
         return subprocess.Popen(

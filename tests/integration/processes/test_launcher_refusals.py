@@ -51,6 +51,13 @@ def test_wrong_password(serve: Serve, postgres: Any) -> None:
     assert "wr0ng" not in line
 
 
+def test_no_replica(serve: Serve, postgres: Any) -> None:
+    """A server that is named as a replica and is none is refused, by address and setting."""
+    line = serve.refused(DATABASE_URL=postgres.url, DATABASE_REPLICA_URLS=postgres.url)
+    assert "DATABASE_REPLICA_URLS: the server at 127.0.0.1:" in line
+    assert "is no replica" in line
+
+
 def test_bad_setting(serve: Serve) -> None:
     """A setting that cannot be used is named with what it may be."""
     assert "GATEWATCH_WORKERS: 'many' must be a whole number" in serve.refused(GATEWATCH_WORKERS="many")

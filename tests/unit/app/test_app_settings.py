@@ -22,6 +22,7 @@ def test_nothing_set_is_a_whole_configuration() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("DATABASE_REPLICA_URLS", "postgres://a/b,c"),
         ("GATEWATCH_PORT", "80000"), ("GATEWATCH_PORT", "web"), ("GATEWATCH_WORKERS", "0"), ("GATEWATCH_POOL_MAX_WAIT", "nan"),
         ("GATEWATCH_CONSOLE_TOKEN", "short"), ("DATABASE_URL", "mysql://x/y"), ("DATABASE_URL", "postgres:///y"),
         ("REDIS_URL", "localhost"), ("GATEWATCH_LOAD", "maybe"), ("GATEWATCH_PROT", "8000"),
