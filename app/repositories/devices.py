@@ -38,7 +38,7 @@ _PENDING = """
 END_ONE = Statement(
     "session_revoke",
     f"""
-    WITH gone AS (DELETE FROM sessions WHERE id = $2 AND user_id = $3 RETURNING token_hash), {_PENDING}
+    WITH gone AS (DELETE FROM sessions WHERE id = $2 AND (user_id = $3) IS TRUE RETURNING token_hash), {_PENDING}
     """,  # noqa: S608 - a constant of ours
 )
 END_OTHERS = Statement(

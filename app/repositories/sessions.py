@@ -23,15 +23,17 @@ BY_TOKEN = Statement(
     "session_by_token",
     """
     SELECT id AS session_id, user_id, created_at, expires_at, last_seen_at
-    FROM sessions WHERE token_hash = $1 AND user_id = $2
+    FROM sessions WHERE token_hash = $1 AND (user_id = $2) IS TRUE
     """,
 )
+"""IS TRUE keeps the index of user_id out of it: one user may have any number of sessions, a token has one."""
+
 WITH_USER = Statement(
     "session_with_profile",
     f"""
     SELECT s.id AS session_id, s.created_at, s.expires_at, s.last_seen_at, {USER_COLUMNS}
     FROM sessions s JOIN users u ON u.id = s.user_id JOIN profiles p ON p.user_id = u.id
-    WHERE s.token_hash = $1 AND s.user_id = $2
+    WHERE s.token_hash = $1 AND (s.user_id = $2) IS TRUE
     """,  # noqa: S608 - constants of ours
 )
 USER = Statement(

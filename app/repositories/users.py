@@ -21,10 +21,12 @@ AFTER = Statement(
     "users_page",
     """
     SELECT u.id, u.email, u.email_verified_at IS NOT NULL AS email_verified, u.role, p.name, u.created_at, u.disabled_at
-    FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.id > $1 ORDER BY u.id LIMIT $2
+    FROM users u JOIN profiles p ON p.user_id = u.id WHERE u.id > $1 AND p.user_id > $1 ORDER BY u.id LIMIT $2
     """,
     may_lag=True,
 )
+"""The cursor bounds both tables: PostgreSQL does not conclude it for the other, and may merge that one from its beginning."""
+
 ADD = Statement(
     "user_add",
     """
