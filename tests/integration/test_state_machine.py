@@ -371,7 +371,14 @@ class Api(RuleBasedStateMachine):
 async def world(database_url: str, redis: Server, data_dir: Path) -> AsyncIterator[World]:
     """Run two workers, of which the second wants verified addresses."""
     usual = Settings(
-        database_url=database_url, redis_url=redis.url, data_dir=data_dir, workers=1, secret="s" * 43, rate_limits=False
+        database_url=database_url,
+        redis_url=redis.url,
+        data_dir=data_dir,
+        workers=1,
+        secret="s" * 43,
+        rate_limits=False,
+        redis_timeout=10,  # a busy machine is not one whose Redis is away
+        query_timeout=30,
     )
     async with driven(usual, replace(usual, require_verified_email=True)) as driver:
         yield driver
