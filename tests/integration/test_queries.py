@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,23 +12,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 from running import EMAIL, PASSWORD, Service
+from statements import statements
 
-import app.repositories
 from app.repositories.devices import OF_USER
 from app.repositories.users import AFTER
-from app.storage.database import Statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-
-def statements() -> list[Statement]:
-    """Find every statement that any repository can run."""
-    modules = [
-        importlib.import_module(m.name) for m in pkgutil.walk_packages(app.repositories.__path__, "app.repositories.")
-    ]
-    found = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Statement)}
-    return list(found.values())
+    from app.storage.database import Statement
 
 
 @pytest.fixture
