@@ -1,0 +1,18 @@
+"""Every statement that the service can run on its stores' rows."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import app.repositories
+from app.storage.database import Statement
+
+
+def statements() -> list[Statement]:
+    """Find every statement that any repository can run."""
+    modules = [
+        importlib.import_module(m.name) for m in pkgutil.walk_packages(app.repositories.__path__, "app.repositories.")
+    ]
+    found = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Statement)}
+    return list(found.values())
