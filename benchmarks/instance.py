@@ -20,7 +20,7 @@ from app.embedded import discard
 from benchmarks.rivals import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 SERVER_CORE, DRIVER_CORE = 0, 1
@@ -57,8 +57,9 @@ def gatewatch(folder: Path, cores: Sequence[int] = (SERVER_CORE,), **settings: s
         **settings,
     }
     with _pinned([sys.executable, "-m", "app", "serve"], environment, cores) as process:
-        _wait_for(f"http://127.0.0.1:{port}/health/ready", process)
-        written = json.loads((folder / "instance.json").read_text())
+        described = folder / "instance.json"  # written when every worker is ready
+        _wait_for(f"{described} is there", described.exists, process)
+        written = json.loads(described.read_text())
         children = psutil.Process(process.pid).children(recursive=True)
         workers = tuple(child.pid for child in children if "_worker" in child.cmdline())
         yield Instance(written["url"], workers[0], written["database_url"], written["redis_url"], workers)
@@ -71,7 +72,7 @@ def rival(redis_url: str) -> Iterator[Instance]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.rivals.bare", str(port)]
     with _pinned(command, {"REDIS_URL": redis_url}, (SERVER_CORE,)) as process:
-        _wait_for(f"http://127.0.0.1:{port}/json", process)
+        _wait_for_answer(f"http://127.0.0.1:{port}/json", process)
         yield Instance(f"http://127.0.0.1:{port}", process.pid)
 
 
@@ -87,7 +88,7 @@ def fastapi_users(stores: Instance, cores: Sequence[int] = (SERVER_CORE,), worke
         "POOL_SIZE": str(POOL_SIZE // workers),
     }
     with _pinned(command, environment, cores) as process:
-        _wait_for(f"http://127.0.0.1:{port}/docs", process)
+        _wait_for_answer(f"http://127.0.0.1:{port}/docs", process)
         yield Instance(f"http://127.0.0.1:{port}", process.pid, stores.database_url, redis_url)
 
 
@@ -118,12 +119,21 @@ def _pinned(
             process.kill()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    def answers() -> bool:
+        with contextlib.suppress(OSError), urlopen(url, timeout=1):  # noqa: S310 - our own server
+            return True
+        return False
+
+    _wait_for(f"{url} answers", answers, process)
+
+
+def _wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), urlopen(url, timeout=1):  # noqa: S310 - our own server
+        if holds():
             return
         if process.poll() is not None:
-            raise RuntimeError(f"the server of {url} ended with code {process.returncode}")
+            raise RuntimeError(f"waited until {what}, and the server ended with code {process.returncode}")
         time.sleep(0.05)
-    raise RuntimeError(f"{url} did not answer within a minute")
+    raise RuntimeError(f"waited a minute, and it is not so that {what}")

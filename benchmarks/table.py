@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import msgspec
 
@@ -35,45 +35,54 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float] = {}
 
 
+class Ratio(TypedDict):
+    """How ours compares, as a row has it."""
+
+    ratio: float
+    lowest: float
+    highest: float
+    pairs: int
+
+
+def ratio_of(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+    """Compare runs made in turn, pair by pair: a drift of the machine's speed cancels out."""
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return Ratio(ratio=median(ratios), lowest=min(ratios), highest=max(ratios), pairs=len(ratios))
+
+
 def paired(
     what: str, rival: str, connections: int, ours: Sequence[Cost], theirs: Sequence[Cost], at_most: float | None = None
 ) -> Row:
-    """Compare CPU a request of runs made in turn, pair by pair: a drift of the machine's speed cancels out."""
-    ratios = [mine.cpu / other.cpu for mine, other in zip(ours, theirs, strict=True)]
+    """Compare CPU a request of runs made in turn."""
+    ratio = ratio_of([run.cpu for run in ours], [run.cpu for run in theirs])
     return Row(
         what=what,
         conditions=f"{connections} connections",
         ours=_cost(ours),
         rival=rival,
         theirs=_cost(theirs),
-        ratio=median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
-        pairs=len(ratios),
         target="" if at_most is None else f"CPU ratio at most {at_most:g}",
-        met=None if at_most is None else median(ratios) <= at_most,
+        met=None if at_most is None else ratio["ratio"] <= at_most,
         figures={**_figures("", ours), **_figures("rival_", theirs)},
+        **ratio,
     )
 
 
 def faster(
     what: str, conditions: str, ours: Sequence[Cost], rival: str, theirs: Sequence[Cost], at_least: float
 ) -> Row:
-    """Compare requests/s of runs made in turn, pair by pair."""
-    ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)]
+    """Compare requests/s of runs made in turn."""
+    ratio = ratio_of([run.rate for run in ours], [run.rate for run in theirs])
     return Row(
         what=what,
         conditions=conditions,
         ours=_cost(ours),
         rival=rival,
         theirs=_cost(theirs),
-        ratio=median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
-        pairs=len(ratios),
         target=f"requests/s at least {at_least:g} times",
-        met=median(ratios) >= at_least,
+        met=ratio["ratio"] >= at_least,
         figures={**_figures("", ours), **_figures("rival_", theirs)},
+        **ratio,
     )
 
 
