@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.errors import GatewatchError
+from app.passwords import hasher_of_command, password_rule
 from app.repositories.invalidations import Invalidations
 from app.repositories.seeding import Recipe, Seeding
 from app.repositories.users import Users
-from app.security.passwords import Passwords
 from app.services.administration import Administration
 from app.services.completion import Completion
 from app.services.seeding import Seeder
@@ -69,14 +69,14 @@ class Stores:
 async def administration(settings: Settings) -> AsyncIterator[Administration]:
     """Open what an administrator needs."""
     async with Stores.open(settings) as stores:
-        passwords = Passwords(threads=1, queue=1, meter=stores.recorder.hashing(1, 1))
+        passwords = hasher_of_command(settings, stores.recorder)
         try:
             yield Administration(
                 Users(stores.database, stores.invalidations),
                 passwords,
                 Completion(deadline=DEADLINE),
                 _now,
-                password_min_length=settings.password_min_length,
+                rule=password_rule(settings),
             )
         finally:
             passwords.close()

@@ -146,13 +146,17 @@ class Unavailable(GatewatchError):
     """Nothing is wrong with the request; it may be tried again after ``retry_after`` seconds."""
 
     code = "unavailable"
-    retry_after: ClassVar[int] = 1
+    retry_after: int = 1
 
 
 class HashingBusy(Unavailable):
-    """The hashing queue is full."""
+    """A password would be hashed too late, or too many are waiting already."""
 
     code = "hashing-busy"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DatabaseUnavailable(Unavailable):

@@ -24,10 +24,10 @@ from app.handlers.strict import StrictRequest
 from app.handlers.user_routes import user_routes
 from app.limits import open_limits
 from app.mailer.assembly import MailParts
+from app.passwords import hasher_of_worker, password_rule
 from app.repositories.accounts import Accounts
 from app.repositories.invalidations import Invalidations
 from app.security.clients import TrustedProxies
-from app.security.passwords import Passwords
 from app.services.accounts import AccountService
 from app.services.completion import Completion
 from app.services.health import HealthService
@@ -40,6 +40,7 @@ from console import Access, LoadControl, create_console
 from observability.record.recorder import Recorder
 
 if TYPE_CHECKING:
+    from app.security.passwords import Passwords
     from app.services.ports import Clock
     from app.settings import Settings
     from observability.record.meters import PoolMeter
@@ -76,18 +77,16 @@ class Parts:
     housekeeping: asyncio.Task[None]
 
     @classmethod
-    async def open(cls, settings: Settings, recorder: Recorder, clock: Clock = utc_now) -> Self:
-        """Open them for one worker; the URLs of both stores must be set."""
+    async def open(cls, settings: Settings, recorder: Recorder, clock: Clock = utc_now, number: int = 1) -> Self:
+        """Open them for the worker of a number; the URLs of both stores must be set."""
         database = await Database.open(
             _url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder)
         )
         replicas = database.replicas = await _open_replicas(settings, database, recorder)
         cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
-        threads = settings.hash_threads_of_worker
-        passwords = Passwords(
-            threads=threads, queue=settings.hash_queue, meter=recorder.hashing(threads, settings.hash_queue)
-        )
+        passwords = hasher_of_worker(settings, recorder, number)
         await passwords.open()
+        rule = password_rule(settings)
         completion = Completion(deadline=WRITE_DEADLINE)
         invalidations = Invalidations(database, cache, utc_now)
         sessions = SessionParts.build(settings, database, cache, invalidations, completion, recorder, clock)
@@ -102,14 +101,14 @@ class Parts:
                 clock,
                 gate=mail.gate,
                 session_lifetime=settings.session_lifetime,
-                password_min_length=settings.password_min_length,
+                rule=rule,
             ),
             sessions=sessions.checks,
             devices=sessions.devices,
             directory=sessions.directory,
             profiles=ProfileService(sessions.checks, accounts, completion, clock),
             verification=mail.verification,
-            passwords=mail.passwords(sessions.checks, passwords),
+            passwords=mail.passwords(sessions.checks, passwords, rule),
             health=HealthService(
                 {"postgresql": lambda: database.fetch(_PING), "redis": cache.ping},
                 time.monotonic,

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 DEFAULT_SLO = PACKAGE / "slo.toml"
+DEFAULT_BLOCKLIST = PACKAGE / "security" / "common_passwords.txt.gz"
+
+OWASP_ARGON2ID = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5))
+"""Memory in KiB and passes, in one lane, that OWASP's Password Storage Cheat Sheet holds to be equally strong."""
+
+_MOST_WORK = 1024 * 1024
+"""KiB times passes of a hash, at most; also of one that is verified."""
 
 
 class SettingsError(ValueError):
@@ -105,6 +112,10 @@ def _switch(text: str) -> bool:
     if text.lower() in {"off", "false", "0"}:
         return False
     raise ValueError("must be on or off")
+
+
+def _path_or_none(text: str) -> Path | None:
+    return None if text.lower() == "none" else Path(text)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -250,6 +261,18 @@ class Settings:
     redis_timeout: float = _setting(
         "GATEWATCH_REDIS_TIMEOUT", 0.2, _seconds(0.01, 10), "Seconds a Redis round trip may take, connecting included."
     )
+    hash_memory_kib: int = _setting(
+        "GATEWATCH_HASH_MEMORY_KIB",
+        7168,
+        _integer(7168, 262144),
+        "Memory of one argon2id hash in KiB; older hashes are replaced when their owners log in.",
+    )
+    hash_iterations: int = _setting(
+        "GATEWATCH_HASH_ITERATIONS",
+        5,
+        _integer(1, 16),
+        "Passes of one argon2id hash over its memory; with it at least as strong as one of OWASP's equals.",
+    )
     hash_threads: int | None = _setting(
         "GATEWATCH_HASH_THREADS",
         None,
@@ -257,8 +280,24 @@ class Settings:
         "Password hashing threads of each worker.",
         "cores divided among the workers",
     )
+    hash_nice: int = _setting(
+        "GATEWATCH_HASH_NICE",
+        10,
+        _integer(0, 19),
+        "How far hashing threads step back behind the event loop, on Linux; 0 is not at all.",
+    )
+    hash_max_time: float | None = _setting(
+        "GATEWATCH_HASH_MAX_TIME",
+        None,
+        _seconds(0.01, 60),
+        "Seconds in which a password must be hashed, waiting included; one that would take longer is refused at once, 503.",
+        "the target of login",
+    )
     hash_queue: int = _setting(
-        "GATEWATCH_HASH_QUEUE", 16, _integer(1, 10000), "Passwords of each worker that may wait to be hashed; then 503."
+        "GATEWATCH_HASH_QUEUE",
+        64,
+        _integer(1, 10000),
+        "Passwords of each worker that may wait to be hashed, however quick that is; then 503.",
     )
     session_lifetime: float = _setting(
         "GATEWATCH_SESSION_LIFETIME",
@@ -276,6 +315,13 @@ class Settings:
     )
     password_min_length: int = _setting(
         "GATEWATCH_PASSWORD_MIN_LENGTH", 8, _integer(8, 128), "Shortest password accepted (15 is recommended)."
+    )
+    password_blocklist: Path | None = _setting(  # noqa: RUF009 - the same
+        "GATEWATCH_PASSWORD_BLOCKLIST",
+        DEFAULT_BLOCKLIST,
+        _path_or_none,
+        "File of common passwords that are refused, one a line, gzipped if its name ends in .gz; or none.",
+        "the one in the package",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
         "GATEWATCH_TRUSTED_PROXIES",
@@ -417,7 +463,21 @@ class Settings:
                     "the value given" if "TOKEN" in name or name.endswith(("_URL", "_URLS", "_SECRET")) else repr(text)
                 )
                 raise SettingsError(f"{name}: {shown} {error}") from None
-        return cls(**values)
+        settings = cls(**values)
+        settings._settle_hash_cost()
+        return settings
+
+    def _settle_hash_cost(self) -> None:
+        memory, iterations = self.hash_memory_kib, self.hash_iterations
+        if not any(memory >= least and iterations >= passes for least, passes in OWASP_ARGON2ID):
+            equals = ", ".join(f"{least} and {passes}" for least, passes in OWASP_ARGON2ID)
+            raise SettingsError(
+                f"GATEWATCH_HASH_MEMORY_KIB and GATEWATCH_HASH_ITERATIONS: {memory} and {iterations} are weaker than each of {equals}"
+            )
+        if memory * iterations > _MOST_WORK:
+            raise SettingsError(
+                f"GATEWATCH_HASH_MEMORY_KIB times GATEWATCH_HASH_ITERATIONS: {memory} times {iterations} must be at most {_MOST_WORK}"
+            )
 
     @property
     def link_base(self) -> str:
@@ -437,10 +497,10 @@ class Settings:
         """How many clients one worker may be connected to."""
         return max(1, self.max_connections // self.workers)
 
-    @property
-    def hash_threads_of_worker(self) -> int:
-        """How many threads of one worker hash."""
-        return self.hash_threads or max(1, _cores() // self.workers)
+    def hash_threads_of_worker(self, number: int) -> int:
+        """How many threads of a worker hash. Together, workers 1 to N have one for each core, and each has one at least."""
+        cores, more = divmod(_cores(), self.workers)
+        return self.hash_threads or max(1, cores + (number <= more))
 
     @property
     def load_allowed(self) -> bool:

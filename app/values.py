@@ -99,6 +99,13 @@ class Account(msgspec.Struct, frozen=True):
     disabled: bool
 
 
+class Credential(msgspec.Struct, frozen=True):
+    """What a password is checked against, and whose it is."""
+
+    email: str
+    password_hash: str
+
+
 class ProfileChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The fields to change: one that is left out stays as it is, null empties one."""
 

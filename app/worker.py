@@ -73,7 +73,7 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
     async with contextlib.AsyncExitStack() as stack:
         redis = telemetry_client(settings.redis_url or "", timeout=TELEMETRY_PATIENCE)
         stack.push_async_callback(redis.aclose)
-        parts = await Parts.open(settings, telemetry.recorder)
+        parts = await Parts.open(settings, telemetry.recorder, number=number)
         stack.push_async_callback(parts.close)
         await telemetry.start(redis)
         stack.push_async_callback(telemetry.stop)

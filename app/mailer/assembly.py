@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.repositories.invalidations import Invalidations
     from app.services.completion import Completion
     from app.services.ports import Clock, CredentialStore, PasswordHasher
+    from app.services.rules import PasswordRule
     from app.services.sessions import SessionService
     from app.settings import Settings
     from app.storage.cache import Cache
@@ -46,7 +47,6 @@ class MailParts:
     _credentials: CredentialStore
     _completion: Completion
     _clock: Clock
-    _shortest: int
 
     @classmethod
     def build(
@@ -73,13 +73,12 @@ class MailParts:
             Credentials(database, invalidations),
             completion,
             clock,
-            settings.password_min_length,
         )
 
-    def passwords(self, sessions: SessionService, hasher: PasswordHasher) -> PasswordService:
+    def passwords(self, sessions: SessionService, hasher: PasswordHasher, rule: PasswordRule) -> PasswordService:
         """Make the service that replaces passwords."""
         return PasswordService(
-            sessions, self._credentials, self._mails, hasher, self._completion, self._clock, shortest=self._shortest
+            sessions, self._credentials, self._mails, hasher, self._completion, self._clock, rule=rule
         )
 
     async def close(self) -> None:

@@ -61,6 +61,9 @@ CHANGE_PROFILE = Statement(
     RETURNING name, bio, avatar_url, locale, timezone, updated_at
     """,
 )
+UPGRADE = Statement(
+    "password_upgrade", "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2 RETURNING id"
+)
 PURGE = Statement(
     "load_users_purge",
     """
@@ -118,6 +121,10 @@ class Accounts:
         if not rows:
             return None
         return Account(user_of(rows[0]), rows[0]["password_hash"], rows[0]["disabled"])
+
+    async def upgrade(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
+        """Replace a hash by another one of the same password, if it is still the old one. No session ends by that."""
+        await self._database.fetch(UPGRADE, user_id, old_hash, new_hash)
 
     async def change_profile(self, user_id: UUID, change: ProfileChange, now: datetime) -> Profile | None:
         """Change a profile and return it whole, or None when there is no such user."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from app.repositories.email_tokens import REDEEMABLE
 from app.repositories.ids import new_id
 from app.storage.database import Database, Statement
+from app.values import Credential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.repositories.invalidations import Invalidations
 
-HASH = Statement("password_hash", "SELECT password_hash FROM users WHERE id = $1 AND disabled_at IS NULL")
+HASH = Statement("password_hash", "SELECT email, password_hash FROM users WHERE id = $1 AND disabled_at IS NULL")
 CHANGE = Statement(
     "password_change",
     """
@@ -38,7 +39,10 @@ CHANGE = Statement(
 )
 REDEEMABLE_NOW = Statement(
     "password_reset_redeemable",
-    f"SELECT 1 AS one FROM email_tokens t WHERE t.token_hash = $1 AND t.purpose = 'reset' AND {REDEEMABLE}",  # noqa: S608 - constants of ours
+    f"""
+    SELECT u.email FROM email_tokens t JOIN users u ON u.id = t.user_id
+    WHERE t.token_hash = $1 AND t.purpose = 'reset' AND {REDEEMABLE}
+    """,  # noqa: S608 - constants of ours
 )
 RESET = Statement(
     "password_reset",
@@ -89,10 +93,10 @@ class Credentials:
         self._invalidations = invalidations
         self._ids = ids
 
-    async def hash_of(self, user_id: UUID) -> str | None:
-        """Return the stored hash of a user; None when the account is gone or disabled."""
+    async def of_user(self, user_id: UUID) -> Credential | None:
+        """Return the address and the stored hash of a user; None when the account is gone or disabled."""
         rows = await self._database.fetch(HASH, user_id)
-        return cast("str", rows[0]["password_hash"]) if rows else None
+        return Credential(rows[0]["email"], rows[0]["password_hash"]) if rows else None
 
     async def change(self, user_id: UUID, old_hash: str, new_hash: str, kept: bytes, now: datetime) -> bool:
         """Replace the hash that was verified and end every session but the kept one.
@@ -106,9 +110,10 @@ class Credentials:
         await self._end(user_id, kept, row, rows[0]["cache_keys"])
         return True
 
-    async def is_redeemable(self, digest: bytes, now: datetime) -> bool:
-        """Say whether a token could be spent now. Nothing follows from a yes: only `reset` spends it."""
-        return bool(await self._database.fetch(REDEEMABLE_NOW, digest, now))
+    async def redeemable_by(self, digest: bytes, now: datetime) -> str | None:
+        """Return the address of a token that could be spent now. Nothing follows from that: only `reset` spends it."""
+        rows = await self._database.fetch(REDEEMABLE_NOW, digest, now)
+        return cast("str", rows[0]["email"]) if rows else None
 
     async def reset(self, digest: bytes, new_hash: str, now: datetime) -> bool:
         """Spend a token, replace its owner's hash and end every session; False when there is no such token to spend."""

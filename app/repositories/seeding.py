@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PASSWORD = "correct horse battery staple"  # noqa: S105 - it is documented
 """Everybody's password."""
 
-PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$qqWm4mY3yZMS+NAVt0Nxvg$uPv4zXFLwZmISLcfP+an29fNTR5CsdSFT+lnhfo+11Y"  # noqa: S105 - the same
+PASSWORD_HASH = "$argon2id$v=19$m=7168,t=5,p=1$KjZQRJBELM8gZS9KEcry9A$W1bSh18EhVEXROuZIG8ckefY71KsKZr7L6W7xgfBNss"  # noqa: S105 - the same
 
 MOST_USERS = 10_000_000
 FIRST_MOMENT = datetime(2025, 1, 1, tzinfo=UTC)

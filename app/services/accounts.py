@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.services.completion import Completion
     from app.services.ports import AccountStore, Clock, PasswordHasher, SessionStore
     from app.services.verification import EmailGate
+    from app.values import Account
 
 
 class AccountService:
@@ -30,8 +31,8 @@ class AccountService:
         clock: Clock,
         *,
         gate: EmailGate,
+        rule: rules.PasswordRule,
         session_lifetime: float,
-        password_min_length: int,
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
@@ -40,13 +41,13 @@ class AccountService:
         self._clock = clock
         self._gate = gate
         self._session_lifetime = timedelta(seconds=session_lifetime)
-        self._password_min_length = password_min_length
+        self._rule = rule
 
     async def register(self, email: str, password: str, name: str | None) -> User:
         """Open an account. Raises InvalidFields, EmailTaken (unless that is concealed), or an Unavailable."""
         verdicts = rules.Verdicts()
         email = verdicts.take("email", rules.email, email)
-        verdicts.take("password", partial(rules.password, shortest=self._password_min_length), password)
+        verdicts.take("password", partial(self._rule, email=email), password)
         if name is not None:
             name = verdicts.take("name", rules.name, name)
         verdicts.settle()
@@ -57,20 +58,33 @@ class AccountService:
 
     async def login(self, email: str, password: str, origin: Origin = UNKNOWN_ORIGIN) -> Login:
         """Open a session. Raises CredentialsRejected, EmailNotVerified, or an Unavailable."""
-        account = await self._accounts.by_email(_comparable(email))
-        matches = await self._passwords.verify(account.password_hash if account else None, password)
-        if account is None or not matches or account.disabled:
-            raise CredentialsRejected("email and password do not match an account")
-        await self._gate.admit(account.user.email)
-        text, token = tokens.issue(account.user.id)
-        now = self._clock()
-        expires_at = now + self._session_lifetime
-        session_id = await self._completion.run(
-            self._sessions.open(token.user_id, token.digest, now, expires_at, origin, account.password_hash)
-        )
-        if session_id is None:
-            raise CredentialsRejected("email and password do not match an account")
-        return Login(text, expires_at, session_id, account.user)
+        address = _comparable(email)
+        for _ in range(_ATTEMPTS):
+            account = await self._accounts.by_email(address)
+            matches = await self._passwords.verify(account.password_hash if account else None, password)
+            if account is None or not matches or account.disabled:
+                break
+            await self._gate.admit(account.user.email)
+            text, token = tokens.issue(account.user.id)
+            now = self._clock()
+            expires_at = now + self._session_lifetime
+            session_id = await self._completion.run(
+                self._sessions.open(token.user_id, token.digest, now, expires_at, origin, account.password_hash)
+            )
+            if session_id is not None:
+                if self._passwords.outdated(account.password_hash):
+                    self._completion.start(self._upgrade(account, password))
+                return Login(text, expires_at, session_id, account.user)
+        raise CredentialsRejected("email and password do not match an account")
+
+    async def _upgrade(self, account: Account, password: str) -> None:
+        """Hash a password anew, as new ones are. When that fails, the next login tries again."""
+        new_hash = await self._passwords.hash(password)
+        await self._accounts.upgrade(account.user.id, account.password_hash, new_hash)
+
+
+_ATTEMPTS = 2
+"""The hash that was verified may be replaced before the session is open: by another login, with one of the same password."""
 
 
 def _comparable(email: str) -> str:

@@ -26,13 +26,13 @@ class Administration:
         completion: Completion,
         clock: Clock,
         *,
-        password_min_length: int,
+        rule: rules.PasswordRule,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._completion = completion
         self._clock = clock
-        self._shortest = password_min_length
+        self._rule = rule
 
     async def create(self, email: str, password: str, *, admin: bool) -> str:
         """Open an account whose address counts as verified; return the address as it is kept.
@@ -41,7 +41,7 @@ class Administration:
         """
         verdicts = rules.Verdicts()
         email = verdicts.take("email", rules.email, email)
-        verdicts.take("password", partial(rules.password, shortest=self._shortest), password)
+        verdicts.take("password", partial(self._rule, email=email), password)
         verdicts.settle()
         password_hash = await self._passwords.hash(password)
         role = ADMIN if admin else USER

@@ -26,10 +26,14 @@ class Completion:
 
     async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do the work to its end; return its result or raise its error."""
+        return await asyncio.shield(self.start(work))
+
+    def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Do the work to its end. Nobody need wait for it, nor will hear of its error then."""
         task = asyncio.get_running_loop().create_task(self._bounded(work))
         self._running.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return task
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - a bound on waiting, not on the work
         """Wait until all work has ended, at most so many seconds."""

@@ -28,7 +28,7 @@ class PasswordService:
         completion: Completion,
         clock: Clock,
         *,
-        shortest: int,
+        rule: rules.PasswordRule,
     ) -> None:
         self._sessions = sessions
         self._credentials = credentials
@@ -36,7 +36,7 @@ class PasswordService:
         self._passwords = passwords
         self._completion = completion
         self._clock = clock
-        self._rule = partial(rules.password, shortest=shortest)
+        self._rule = rule
 
     async def change(self, token: Token, current: str, new: str) -> None:
         """Replace the password of a session's user and end their other sessions.
@@ -45,15 +45,20 @@ class PasswordService:
         """
         session = await self._sessions.check(token)
         self._accept(new)
-        old_hash = await self._credentials.hash_of(session.user_id)
-        if old_hash is None:
-            raise NotAuthenticated("the account of this session is gone")
-        if not await self._passwords.verify(old_hash, current):
-            raise _wrong()
-        new_hash = await self._passwords.hash(new)
-        change = self._credentials.change(session.user_id, old_hash, new_hash, token.digest, self._clock())
-        if not await self._completion.run(change):
-            raise _wrong()
+        for _ in range(_ATTEMPTS):
+            owned = await self._credentials.of_user(session.user_id)
+            if owned is None:
+                raise NotAuthenticated("the account of this session is gone")
+            self._accept(new, owned.email)
+            if not await self._passwords.verify(owned.password_hash, current):
+                break
+            new_hash = await self._passwords.hash(new)
+            change = self._credentials.change(
+                session.user_id, owned.password_hash, new_hash, token.digest, self._clock()
+            )
+            if await self._completion.run(change):
+                return
+        raise InvalidFields(FieldError("current_password", "is not the password of this account"))
 
     async def forgot(self, email: str) -> None:
         """Ask for a mail with a reset token. The same is done and said whether the address has an account or not."""
@@ -68,20 +73,22 @@ class PasswordService:
         self._accept(new)
         digest = digest_of(token)
         # Looked up before the slow hashing: a stranger's made-up tokens must not fill its queue.
-        if digest is None or not await self._credentials.is_redeemable(digest, self._clock()):
+        email = await self._credentials.redeemable_by(digest, self._clock()) if digest else None
+        if digest is None or email is None:
             raise _spent()
+        self._accept(new, email)
         new_hash = await self._passwords.hash(new)
         if not await self._completion.run(self._credentials.reset(digest, new_hash, self._clock())):
             raise _spent()
 
-    def _accept(self, new: str) -> None:
+    def _accept(self, new: str, email: str = "") -> None:
         verdicts = rules.Verdicts()
-        verdicts.take("new_password", self._rule, new)
+        verdicts.take("new_password", partial(self._rule, email=email), new)
         verdicts.settle()
 
 
-def _wrong() -> InvalidFields:
-    return InvalidFields(FieldError("current_password", "is not the password of this account"))
+_ATTEMPTS = 2
+"""The hash that was verified may be replaced before it is changed: by a login, with one of the same password."""
 
 
 def _spent() -> TokenRejected:

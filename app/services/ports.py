@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from app.listings import DeviceRow, ListedUser, Origin, Page
-    from app.values import Account, Profile, ProfileChange, Session, User
+    from app.values import Account, Credential, Profile, ProfileChange, Session, User
 
 
 class Clock(Protocol):
@@ -30,6 +30,9 @@ class AccountStore(Protocol):
 
     async def by_email(self, email: str) -> Account | None:
         """Find the account with a normalised address."""
+
+    async def upgrade(self, user_id: UUID, old_hash: str, new_hash: str) -> None:
+        """Replace a hash by another one of the same password, if it is still the old one."""
 
     async def change_profile(self, user_id: UUID, change: ProfileChange, now: datetime) -> Profile | None:
         """Change a profile and return it whole; None when there is no such user."""
@@ -138,14 +141,14 @@ class VerificationStore(Protocol):
 class CredentialStore(Protocol):
     """Where hashes of passwords are replaced."""
 
-    async def hash_of(self, user_id: UUID) -> str | None:
-        """Return a user's hash; None when the account is gone or disabled."""
+    async def of_user(self, user_id: UUID) -> Credential | None:
+        """Return a user's address and hash; None when the account is gone or disabled."""
 
     async def change(self, user_id: UUID, old_hash: str, new_hash: str, kept: bytes, now: datetime) -> bool:
         """Replace a hash and end all sessions but one; say no when it is not the old one any more."""
 
-    async def is_redeemable(self, digest: bytes, now: datetime) -> bool:
-        """Say whether a mailed token could be spent on a reset now."""
+    async def redeemable_by(self, digest: bytes, now: datetime) -> str | None:
+        """Return the address whose password a mailed token could reset now; None when it could none."""
 
     async def reset(self, digest: bytes, new_hash: str, now: datetime) -> bool:
         """Spend a mailed token, replace its owner's hash and end all sessions; say whether there was one to spend."""
@@ -159,3 +162,6 @@ class PasswordHasher(Protocol):
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Say whether a password matches; without a hash, do the same work and say no."""
+
+    def outdated(self, encoded: str) -> bool:
+        """Say whether a hash that a password was just verified against should be replaced now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from msgspec import UNSET
 
 from app.errors import FieldError, InvalidFields
 from app.security.addresses import normalise
+from app.security.blocklist import folded
 from app.security.passwords import canonical
 from app.values import (
     HTTPS_URL,
@@ -24,7 +26,7 @@ from app.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 _ONE_LINE = re.compile(ONE_LINE)
 _SOME_LINES = re.compile(SOME_LINES)
@@ -33,13 +35,28 @@ _LANGUAGE_TAG = re.compile(LANGUAGE_TAG)
 
 email = normalise
 
+SERVICE = "gatewatch"
 
-def password(text: str, shortest: int) -> str:
-    """A new password: long enough, not too long to hash, no rule about what it is made of (NIST SP 800-63B-4)."""
-    if len(text) < shortest:
-        raise ValueError(f"must have at least {shortest} characters")
-    canonical(text)
-    return text
+
+@dataclass(frozen=True, slots=True)
+class PasswordRule:
+    """A new password: long enough, not too long to hash, not what everybody guesses first. What it is made of is nobody's business (NIST SP 800-63B-4)."""
+
+    shortest: int
+    common: Container[str] = ()
+
+    def __call__(self, text: str, email: str = "") -> str:
+        """Accept a password for the account of an address."""
+        if len(text) < self.shortest:
+            raise ValueError(f"must have at least {self.shortest} characters")
+        canonical(text)
+        if folded(text) in {folded(email), folded(email.partition("@")[0]), SERVICE}:
+            raise ValueError("must not be your address or the name of this service")
+        if text in self.common:
+            raise ValueError(
+                "is one of the most common passwords, which are guessed first; take one that nobody else has"
+            )
+        return text
 
 
 def name(text: str) -> str:

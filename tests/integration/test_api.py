@@ -53,7 +53,7 @@ async def test_only_hashes_of_passwords_and_tokens_are_stored(service: Service) 
     stored += [str(dict(row)) for row in await service.sql.fetch("SELECT * FROM sessions")]
     assert len(stored) == 2
     assert not any(secret in row or PASSWORD in row for row in stored)
-    assert "$argon2id$v=19$m=19456,t=2,p=1$" in stored[0]
+    assert "$argon2id$v=19$m=7168,t=5,p=1$" in stored[0]
 
 
 BAD_BODIES: list[tuple[str, str, bytes, int, str, list[str]]] = [

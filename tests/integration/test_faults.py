@@ -105,7 +105,7 @@ async def test_more_passwords_than_can_be_hashed_are_turned_away_early(serve: Se
         assert {answer.status_code for answer in answers} == {200, 503}
         assert len(answers) - len(refused) >= 3
         assert {answer.json()["code"] for answer in refused} == {"hashing-busy"}
-        assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
         hashing = service.telemetry.recorder.snapshot().hashing
         assert hashing is not None
         assert (hashing.queued, hashing.refused) == (0, len(refused))

@@ -15,6 +15,7 @@ from app.repositories.users import Users
 from app.security.tokens import issue
 from app.server import utc_now
 from app.services.administration import Administration
+from app.services.rules import PasswordRule
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ def administration(service: Service) -> Administration:
     """Return what the command line works with, on the stores of the service."""
     parts = service.parts
     users = Users(parts.database, parts.invalidations)
-    return Administration(users, parts.passwords, parts.completion, utc_now, password_min_length=8)
+    return Administration(users, parts.passwords, parts.completion, utc_now, rule=PasswordRule(8))
 
 
 @pytest.fixture

@@ -1,51 +1,49 @@
-"""The hashing queue."""
+"""Passwords hashed and verified, ours and those of other systems."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import TYPE_CHECKING
 
+import bcrypt
 import pytest
-from nacl.pwhash import argon2id
+from argon2 import PasswordHasher, Type
 
-from app.errors import HashingBusy
-from app.security import passwords as module
+from app.security import hashes
+from app.security.hashes import Parameters
+from app.security.hashing import HashThreads
 from app.security.passwords import Passwords, canonical
+from app.settings import OWASP_ARGON2ID, Settings, SettingsError
 from observability.record.meters import HashMeter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+PARAMETERS = Parameters(8, 1)
+"""The cheapest there are."""
+
+FOREIGN = {
+    "argon2id, four lanes": lambda p: PasswordHasher(1, 64, 4).hash(p),
+    "argon2id, one lane": lambda p: PasswordHasher(1, 64, 1).hash(p),
+    "argon2i, one pass": lambda p: PasswordHasher(1, 64, 1, type=Type.I).hash(p),
+    "bcrypt 2b": lambda p: bcrypt.hashpw(p.encode()[:72], bcrypt.gensalt(4)).decode(),
+    "bcrypt 2a": lambda p: bcrypt.hashpw(p.encode()[:72], bcrypt.gensalt(4, b"2a")).decode(),
+    "bcrypt 2y": lambda p: bcrypt.hashpw(p.encode()[:72], bcrypt.gensalt(4)).decode().replace("$2b", "$2y"),
+}
 
 
 @pytest.fixture
-def meter() -> HashMeter:
-    """Count."""
-    return HashMeter(1, 2)
-
-
-@pytest.fixture
-async def passwords(meter: HashMeter) -> AsyncIterator[Passwords]:
-    """Hash in one thread; two more may wait."""
-    opened = Passwords(threads=1, queue=2, meter=meter)
+async def passwords() -> AsyncIterator[Passwords]:
+    """Hash in one thread."""
+    opened = Passwords(HashThreads(threads=1, queue=2, meter=HashMeter(1, 2)), PARAMETERS)
     await opened.open()
     yield opened
     opened.close()
 
 
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let hashing threads wait until the event is set."""
-    go = threading.Event()
-    monkeypatch.setattr(module, "_hash", lambda _: str(go.wait(10)))
-    yield go
-    go.set()
-
-
 async def test_a_password_matches_its_own_hash_only(passwords: Passwords) -> None:
     """Right is right, wrong is wrong, and no hash at all is wrong too."""
     encoded = await passwords.hash("correct horse")
-    assert encoded.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert encoded.startswith("$argon2id$v=19$m=8,t=1,p=1$")
     assert await passwords.verify(encoded, "correct horse")
     assert not await passwords.verify(encoded, "correct house")
     assert not await passwords.verify(None, "correct horse")
@@ -58,49 +56,44 @@ async def test_it_matters_not_how_a_character_was_typed(passwords: Passwords) ->
     assert canonical("\uff41") == b"a"
 
 
-@pytest.mark.parametrize("encoded", ["x", "$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHQ$" + "A" * 43, "$argon2id$v=19$m=19456,t=9999,p=1$c29tZXNhbHQ$" + "A" * 43])  # fmt: skip
-async def test_a_tampered_hash_costs_nothing_and_matches_nothing(passwords: Passwords, encoded: str) -> None:
-    """Parameters read from a row are capped, so that a row cannot be made to exhaust memory or time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argon2id, "verify", lambda *_: pytest.fail("it was verified"))
-        assert not await passwords.verify(encoded, "x")
-
-
-async def test_past_the_queue_the_next_is_refused(
-    passwords: Passwords, meter: HashMeter, held: threading.Event
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("password", ["correct horse", "cafe\u0301 cafe\u0301", "x" * 100])
+async def test_hashes_of_other_systems_are_verified_and_outdated(
+    passwords: Passwords, kind: str, password: str
 ) -> None:
-    """One runs, two wait, the fourth is told to come back; afterwards all slots are free again."""
-    tasks = [asyncio.create_task(passwords.hash("x")) for _ in range(3)]
-    await asyncio.sleep(0.05)
-    with pytest.raises(HashingBusy):
-        await passwords.hash("x")
-    assert (meter.queued, meter.refused) == (2, 1)
-    held.set()
-    await asyncio.gather(*tasks)
-    await passwords.hash("x")
-    assert meter.queued == 0
+    """Whatever they did to what was typed: bcrypt reads 72 bytes, and few normalise."""
+    encoded = FOREIGN[kind](password)
+    hashes.admit(encoded)
+    assert await passwords.verify(encoded, password)
+    assert not await passwords.verify(encoded, "X" + password)
+    assert passwords.outdated(encoded)
+    assert not passwords.outdated(await passwords.hash(password))
 
 
-async def test_a_caller_that_leaves_frees_no_slot_before_its_thread_ends(
-    passwords: Passwords, held: threading.Event
+@pytest.mark.parametrize(
+    ("encoded", "said"),
+    [
+        ("", "no hash of a kind"),
+        ("5f4dcc3b5aa765d61d8327deb882cf99", "no hash of a kind"),
+        ("$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + "A" * 43, "no hash of a kind"),
+        ("$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHQ$" + "A" * 43, "out of range"),
+        ("$argon2id$v=19$m=19456,t=2,p=99$c29tZXNhbHQ$" + "A" * 43, "out of range"),
+        ("$argon2id$v=19$m=16,t=2,p=4$c29tZXNhbHQ$" + "A" * 43, "out of range"),
+        ("$argon2id$v=19$m=19456,t=9999,p=1$c29tZXNhbHQ$" + "A" * 43, "costs too much"),
+        ("$argon2id$v=19$m=262144,t=5,p=1$c29tZXNhbHQ$" + "A" * 43, "costs too much"),
+        ("$2b$31$" + "." * 53, "cost out of range"),
+        ("$2b$03$" + "." * 53, "cost out of range"),
+    ],
+)
+def test_a_hash_that_costs_too_much_is_refused_and_matches_nothing(
+    monkeypatch: pytest.MonkeyPatch, encoded: str, said: str
 ) -> None:
-    """Cancelled requests must not let more work in than the threads can do."""
-    tasks = [asyncio.create_task(passwords.hash("x")) for _ in range(3)]
-    await asyncio.sleep(0.05)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    with pytest.raises(HashingBusy):
-        await passwords.hash("x")
-    held.set()
-    for _ in range(100):
-        try:
-            await passwords.hash("x")
-        except HashingBusy:
-            await asyncio.sleep(0.01)
-        else:
-            return
-    raise AssertionError("the slots were never freed")
+    """Parameters are capped, so that a row cannot be made to exhaust memory or time."""
+    for verifier in ("argon2id.verify", "verify_secret", "bcrypt.checkpw"):
+        monkeypatch.setattr(f"app.security.hashes.{verifier}", lambda *_: pytest.fail("it was verified"))
+    with pytest.raises(ValueError, match=said):
+        hashes.admit(encoded)
+    assert not hashes.verify(encoded, b"x")
 
 
 @pytest.mark.parametrize(
@@ -118,3 +111,15 @@ async def test_a_password_that_is_too_long_is_refused_before_it_is_normalised(
     with pytest.raises(ValueError, match=said):
         canonical(text)
     assert not await passwords.verify(await passwords.hash("correct horse"), text)
+
+
+@pytest.mark.parametrize(("memory", "iterations"), OWASP_ARGON2ID)
+def test_the_strength_is_never_below_owasps(memory: int, iterations: int) -> None:
+    """Each of its equals will do, and nothing less."""
+    names = ("GATEWATCH_HASH_MEMORY_KIB", "GATEWATCH_HASH_ITERATIONS")
+    chosen = Settings.from_environment(dict(zip(names, (str(memory), str(iterations)), strict=True)))
+    assert (chosen.hash_memory_kib, chosen.hash_iterations) == (memory, iterations)
+    with pytest.raises(SettingsError, match=r"are weaker than each of|whole number from"):
+        Settings.from_environment(dict(zip(names, (str(memory - 1), str(iterations)), strict=True)))
+    with pytest.raises(SettingsError, match="must be at most 1048576"):
+        Settings.from_environment(dict(zip(names, ("262144", "16"), strict=True)))

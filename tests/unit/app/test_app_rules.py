@@ -13,14 +13,14 @@ from app.values import ProfileChange
 @pytest.mark.parametrize("text", ["12345678", "x" * 256, "パスワード長い文", " " * 8])
 def test_a_password_needs_length_and_nothing_else(text: str) -> None:
     """No rule says what a password is made of."""
-    assert rules.password(text, shortest=8) == text
+    assert rules.PasswordRule(8)(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "1234567", "x" * 257, "é" * 129])
 def test_a_password_too_short_or_too_long_to_hash_is_refused(text: str) -> None:
     """Shortest counts characters, longest counts the bytes that are hashed."""
     with pytest.raises(ValueError, match="must have at"):
-        rules.password(text, shortest=8)
+        rules.PasswordRule(8)(text)
 
 
 def test_a_change_keeps_what_is_unset_and_empties_what_is_null() -> None:

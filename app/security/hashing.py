@@ -1,0 +1,120 @@
+"""The threads that hash: of low priority, and behind a queue that refuses before anybody waits too long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from app.errors import HashingBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+_WEIGHT = 1 / 8
+"""Of the newest duration in the mean that is expected of the next; TCP's for round trips (RFC 6298)."""
+
+
+class HashMeter(Protocol):
+    """What the queue tells whoever counts. Times are seconds."""
+
+    def enqueue(self) -> None:
+        """One more waits."""
+
+    def begin(self, waited: float) -> None:
+        """A thread takes one up."""
+
+    def end(self, duration: float) -> None:
+        """It is done."""
+
+    def refuse(self) -> None:
+        """One was turned away."""
+
+
+class HashThreads:
+    """Runs work in ``threads`` threads. At most ``queue`` more may wait, and none that would be done later than in ``most_time`` seconds.
+
+    What finds a thread free is never refused. ``nice`` lowers the threads' priority below the event loop's, from 0 (not
+    at all) to 19, where the system has priorities of threads (Linux).
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        queue: int,
+        meter: HashMeter,
+        most_time: float = math.inf,
+        nice: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._executor = ThreadPoolExecutor(
+            threads, thread_name_prefix="argon2id", initializer=_yield_to_others, initargs=(nice,)
+        )
+        self._threads = threads
+        self._limit = threads + queue
+        self._most_time = most_time
+        self._taken = 0
+        self._mean = 0.0
+        self._meter = meter
+        self._clock = clock
+
+    @property
+    def idle(self) -> bool:
+        """Whether a thread is free."""
+        return self._taken < self._threads
+
+    def expected(self) -> float:
+        """Return in how many seconds what comes now would be done, by the mean of what was done lately."""
+        ahead = max(0, self._taken - self._threads + 1)
+        return (ahead / self._threads + 1) * self._mean
+
+    async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Do the work in a thread and return what it returns. Raises HashingBusy."""
+        expected = self.expected()
+        if self._taken >= self._limit or (not self.idle and expected > self._most_time):
+            self._meter.refuse()
+            raise HashingBusy(
+                "more passwords are waiting to be hashed than can be in time", retry_after=max(1, math.ceil(expected))
+            )
+        self._taken += 1
+        self._meter.enqueue()
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, self._timed, loop, self._clock(), work, arguments)
+        # The slot belongs to the thread, not to the caller: who goes away frees nothing before the work is done.
+        future.add_done_callback(self._finished)
+        return (await asyncio.shield(future))[0]
+
+    def _timed(
+        self, loop: asyncio.AbstractEventLoop, queued: float, work: Callable[..., Result], arguments: tuple[object, ...]
+    ) -> tuple[Result, float]:
+        begin = self._clock()
+        with contextlib.suppress(RuntimeError):  # the loop was closed under us: nobody counts any more
+            loop.call_soon_threadsafe(self._meter.begin, begin - queued)
+        return work(*arguments), self._clock() - begin
+
+    def _finished(self, future: asyncio.Future[tuple[Result, float]]) -> None:
+        self._taken -= 1
+        if not future.cancelled() and future.exception() is None:
+            duration = future.result()[1]
+            self._mean += (duration - self._mean) * (_WEIGHT if self._mean else 1)
+            self._meter.end(duration)
+
+    def close(self) -> None:
+        """Let running threads end; drop what waits."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _yield_to_others(nice: int) -> None:
+    # On Linux the id of a thread is one of a process to setpriority(2); elsewhere it would be some other process's.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
