@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import logging
 import os
 import socket
 import subprocess
 import sysconfig
 import time
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from threading import enumerate as enumerate_threads
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import rotel  # type: ignore[import-untyped]  # it is a folder with a program
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from receiving import Sink, plain, receiving
 
 from observability.model import Slo
 from observability.telemetry import Telemetry
@@ -30,40 +25,8 @@ from observability.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _PARENT = "00f067aa0ba902b7"
-
-
-@dataclass
-class Sink:
-    """Where the receiver sends what it decoded; requests by path."""
-
-    port: int
-    status: int = 200
-    received: list[tuple[str, bytes]] = field(default_factory=list)
-
-    def spans(self) -> list[tuple[dict[str, str], Span]]:
-        """Return every span with its resource's attributes."""
-        requests = [ExportTraceServiceRequest.FromString(raw) for path, raw in self.received if path == "/v1/traces"]
-        return [
-            (_plain(group.resource.attributes), span)
-            for request in requests
-            for group in request.resource_spans
-            for scope in group.scope_spans
-            for span in scope.spans
-        ]
-
-    def metrics(self) -> dict[str, Metric]:
-        """Return the newest state of every metric by name."""
-        requests = [ExportMetricsServiceRequest.FromString(raw) for path, raw in self.received if path == "/v1/metrics"]
-        groups = [scope for request in requests for group in request.resource_metrics for scope in group.scope_metrics]
-        return {metric.name: metric for scope in groups for metric in scope.metrics}
-
-
-def _plain(attributes: Any) -> dict[str, Any]:
-    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in attributes}
 
 
 def _free_port() -> int:
@@ -75,30 +38,8 @@ def _free_port() -> int:
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     """Start an HTTP server that keeps what is posted to it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            kept.received.append((self.path, body))
-            self.send_response(kept.status)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    kept = Sink(server.server_address[1])
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield kept
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with receiving() as kept:
+        yield kept
 
 
 @pytest.fixture
@@ -192,7 +133,7 @@ def _check_spans(sink: Sink, telemetry: Telemetry) -> None:
     resource, span = spans["GET /users/{user_id}"]
     assert (span.trace_id.hex(), span.parent_span_id.hex()) == (_TRACE, _PARENT)
     assert span.kind == Span.SPAN_KIND_SERVER
-    attributes = _plain(span.attributes)
+    attributes = plain(span.attributes)
     assert attributes["http.route"] == "/users/{user_id}"
     assert attributes["http.response.status_code"] == 200
     assert attributes["server.address"] == "127.0.0.1"
@@ -201,7 +142,7 @@ def _check_spans(sink: Sink, telemetry: Telemetry) -> None:
     assert resource["service.instance.id"] == f"here:8000/{telemetry.recorder.worker}"
     assert resource["deployment.environment.name"] == "test"
     failed = spans["GET /broken"][1]
-    assert _plain(failed.attributes)["error.type"] == "500"
+    assert plain(failed.attributes)["error.type"] == "500"
     seconds = (failed.end_time_unix_nano - failed.start_time_unix_nano) / 1e9
     recorded = next(c.duration.total for c in telemetry.recorder.requests.freeze() if c.route == "/broken")
     assert seconds == pytest.approx(recorded, abs=1e-6)
@@ -212,7 +153,7 @@ def _check_metrics(sink: Sink, telemetry: Telemetry) -> None:
     metrics = sink.metrics()
     duration = metrics["http.server.request.duration"]
     assert duration.unit == "s"
-    points = {_plain(p.attributes)["http.route"]: p for p in duration.exponential_histogram.data_points}
+    points = {plain(p.attributes)["http.route"]: p for p in duration.exponential_histogram.data_points}
     point = points["/users/{user_id}"]
     assert (point.count, sum(point.positive.bucket_counts), point.scale) == (2, 2, 4)
     recorded = next(c for c in telemetry.recorder.requests.freeze() if c.route == "/users/{user_id}")
