@@ -1,0 +1,28 @@
+"""The guide's proofs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.registry import BENCHMARKS
+from loadgen.plan import load_scenario
+
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "docs" / "guide.md").read_text()
+
+
+@pytest.mark.parametrize("proof", sorted(set(re.findall(r"`([\w/]+\.py::\w+)`", GUIDE))))
+def test_a_proof_that_the_guide_names_is_there(proof: str) -> None:
+    """Each test that the guide refers to is in the file that it says."""
+    file, _, name = proof.partition("::")
+    assert re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+
+
+def test_scenarios_and_benchmarks_of_the_guide_are_there() -> None:
+    """So are the load scenarios and benchmarks."""
+    for name in re.findall(r"SCENARIO=(\w+)", GUIDE):
+        assert load_scenario(name).name == name
+    assert set(re.findall(r"ROWS=(\w+)", GUIDE)) <= {benchmark.name for benchmark in BENCHMARKS}
