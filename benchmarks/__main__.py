@@ -43,17 +43,18 @@ def main(names: tuple[str, ...], *, listing: bool) -> None:
     said = _minutes(sum(benchmark.seconds for benchmark in benchmarks))
     print(f"Measuring for about {said}; leave the machine alone", file=sys.stderr)
     rows: list[Row] = []
-    failures = 0
+    failures, written = 0, ""
     try:
         for number, benchmark in enumerate(benchmarks, 1):
             print(f"{number}/{len(benchmarks)} {benchmark.name}: {benchmark.about}", file=sys.stderr)
             measured, failed = _measure(benchmark)
             rows += measured
             failures += failed
+            written = _write(rows)
     except KeyboardInterrupt:
-        print("Interrupted; nothing was written", file=sys.stderr)
+        print(f"Interrupted; what was done is in {OUT}" if rows else "Interrupted", file=sys.stderr)
         raise SystemExit(130) from None
-    _write(rows)
+    print(f"{written}\nWritten to {OUT}/results.md and results.json")
     raise SystemExit(bool(failures))
 
 
@@ -70,7 +71,8 @@ def _measure(benchmark: Benchmark) -> tuple[list[Row], bool]:
         print(f"  took {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
-def _write(rows: list[Row]) -> None:
+def _write(rows: list[Row]) -> str:
+    """Write the table of what was measured so far, and return it."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607 - the developer's git
     about = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -80,9 +82,10 @@ def _write(rows: list[Row]) -> None:
     }
     OUT.mkdir(parents=True, exist_ok=True)
     table, said = markdown(rows), ", ".join(f"{name} {value}" for name, value in about.items())
-    (OUT / "results.md").write_text(f"{table}\n{said}\n")
+    text = f"{table}\n{said}\n"
+    (OUT / "results.md").write_text(text)
     (OUT / "results.json").write_bytes(msgspec.json.format(msgspec.json.encode({"about": about, "rows": rows})))
-    print(f"{table}\n{said}\nWritten to {OUT}/results.md and results.json")
+    return text
 
 
 def _minutes(seconds: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from benchmarks.driver import PAIRS, SECONDS, Cost, drive
+from benchmarks.driver import SECONDS, Cost, drive, rounds
 from benchmarks.instance import DRIVER_CORE, Instance, fastapi_users, gatewatch
 from benchmarks.people import asking, confirm, of_fastapi_users, of_ours
 from benchmarks.rivals import FASTAPI_USERS
@@ -45,9 +45,9 @@ async def _measure(ours: Instance, theirs: Instance) -> list[Row]:
     checks: list[Cost] = []
     mes: list[Cost] = []
     rivals: list[Cost] = []
-    for number in range(PAIRS + 1):
+    for counts in rounds():
         measured = await run(ours, check, 204), await run(theirs, other, 200), await run(ours, me, 200)
-        if number:  # the first round warms up
+        if counts:
             for runs, cost in zip((checks, rivals, mes), measured, strict=True):
                 runs.append(cost)
     await confirm(ours, "/auth/me", people)

@@ -11,7 +11,7 @@ import asyncpg
 import uvloop
 from redis.asyncio import Redis
 
-from benchmarks.driver import PAIRS, SECONDS, Cost, drive
+from benchmarks.driver import SECONDS, Cost, drive, rounds
 from benchmarks.instance import DRIVER_CORE, Instance, fastapi_users, gatewatch
 from benchmarks.people import asking, confirm, of_fastapi_users, of_ours
 from benchmarks.rivals import FASTAPI_USERS
@@ -43,11 +43,11 @@ async def _measure(ours: Instance, theirs: Instance) -> list[Row]:
     check, other = asking("/auth/check", people), asking("/users/me", others)
     colds: list[Cost] = []
     warms: list[Cost] = []
-    for number in range(PAIRS + 1):
+    for counts in rounds():
         await _forget(ours)
         cold = await _first(ours, check, CONNECTIONS)
         warm = await drive(theirs.url, other, status=200, pid=theirs.pid, connections=CONNECTIONS, seconds=SECONDS)
-        if number:  # the first round warms up
+        if counts:
             colds.append(cold)
             warms.append(warm)
     await confirm(ours, "/auth/me", people)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import sys
 import time
 from array import array
 from collections import deque
@@ -18,7 +19,7 @@ from loadgen.client import Answer, Connection
 from loadgen.target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PAIRS = int(os.environ.get("BENCH_PAIRS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
@@ -48,6 +49,13 @@ class WrongAnswer(Exception):
 def connection_to(url: str) -> Connection:
     """Make a connection that gives up after a long while only."""
     return Connection(parse_target(url), timeout=TIMEOUT)
+
+
+def rounds() -> Iterator[bool]:
+    """Count the pairs aloud; the first round is False, only to warm up."""
+    for number in range(PAIRS + 1):
+        print(f"  pair {number} of {PAIRS}" if number else "  warming up", file=sys.stderr)
+        yield number > 0
 
 
 async def drive(

@@ -12,7 +12,7 @@ from statistics import median
 import asyncpg
 import uvloop
 
-from benchmarks.driver import PAIRS, SECONDS, Cost, drive
+from benchmarks.driver import SECONDS, Cost, drive, rounds
 from benchmarks.instance import BOTH, Instance, gatewatch
 from benchmarks.people import PASSWORD, logging_in, register
 from benchmarks.table import Row, ratio_of
@@ -43,10 +43,10 @@ async def _measure(ours: Instance) -> Row:
     await sql.close()
     logins: list[Cost] = []
     calls: list[float] = []
-    for number in range(PAIRS + 1):
+    for counts in rounds():
         cost = await drive(ours.url, payloads, status=200, pid=ours.pid, connections=CLIENTS, seconds=SECONDS)
         bare = await _bare(encoded)
-        if number:  # the first round warms up
+        if counts:
             logins.append(cost)
             calls.append(bare)
     ratio = ratio_of([cost.rate for cost in logins], calls)
