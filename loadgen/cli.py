@@ -23,12 +23,14 @@ from loadgen.progress import progress_on
 from loadgen.report import print_report
 from loadgen.results import RUN_ID, Result, RunFolder, new_run_id
 from loadgen.runner import Order, Progress, Runner
-from loadgen.scenario import MOST_RATE, MOST_SECONDS, MOST_USERS
-from loadgen.target import parse_target, reach
+from loadgen.scenario import MOST_PROCESSES, MOST_RATE, MOST_SECONDS, MOST_USERS
+from loadgen.target import parse_target, reach, tls_context
 from observability.model import Slo, SloError, load_slo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from loadgen.scenario import Scenario
 
 PASSED, FAILED, UNUSABLE, UNJUDGED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -36,8 +38,13 @@ _CHANGES = {
     "users": ("--users", MOST_USERS),
     "rate_per_minute": ("--rate", MOST_RATE),
     "seconds": ("--duration", MOST_SECONDS),
+    "connections": ("--connections", MOST_USERS),
+    "processes": ("--processes", MOST_PROCESSES),
 }
 """Which flag changes which field of the scenario, and how large the value may be."""
+
+_STAGED = frozenset({"users", "rate_per_minute", "seconds"})
+"""What stages say, and a flag therefore cannot."""
 
 
 DEFAULT_TARGET = "http://127.0.0.1:8000"
@@ -75,7 +82,11 @@ def load_command(
 
     @click.command(name="load", help=_help(more), epilog=_EXIT_CODES)
     @click.argument("scenario")
-    @click.option("--target", metavar="URL", help=f"Where the service is, as http://host:port. [default: {aims_at}]")
+    @click.option(
+        "--target",
+        metavar="URL",
+        help=f"Where the service is, as http://host:port or https://host:port. [default: {aims_at}]",
+    )
     @click.option("--slo", metavar="FILE", type=click.Path(path_type=Path), help="The targets to judge by (slo.toml).")
     @click.option("--data-dir", metavar="DIR", type=click.Path(path_type=Path), help="The run is kept in DIR/runs/ID.")
     @click.option("--run-id", metavar="ID", help="Name of the run; made up if not given.")
@@ -83,6 +94,11 @@ def load_command(
     @click.option("--duration", "seconds", metavar="SECONDS", type=float, help="Another length.")
     @click.option("--rate", "rate_per_minute", metavar="PER_MINUTE", type=float, help="Another rate.")
     @click.option("--users", type=int, help="Another number of virtual users.")
+    @click.option("--connections", type=int, help="Most requests in flight, if fewer than users.")
+    @click.option("--processes", type=int, help="Processes that send; one for each core that they may have.")
+    @click.option("--arrivals", type=click.Choice(("constant", "poisson")), help="Evenly spaced, or random.")
+    @click.option("--ca", metavar="FILE", type=click.Path(path_type=Path), help="Certificates to trust, for https.")
+    @click.option("--samples", is_flag=True, help="Keep every request, in compact files in the run's folder.")
     @click.pass_context
     def load(
         context: click.Context,
@@ -92,11 +108,15 @@ def load_command(
         slo: Path | None,
         data_dir: Path | None,
         run_id: str | None,
-        **changes: float | None,
+        ca: Path | None,
+        *,
+        samples: bool,
+        **changes: float | str | None,
     ) -> None:
         try:
             base = defaults()
-            plan = change_scenario(load_scenario(scenario), _given(changes))
+            known = load_scenario(scenario)
+            plan = change_scenario(known, _given(known, changes))
             run = _run_id(run_id, plan.name)
             targets = slo or base.slo
             order = Order(
@@ -104,6 +124,8 @@ def load_command(
                 target=parse_target(target or base.target),
                 slo=load_slo(targets) if targets else Slo(),
                 run=run,
+                authority=ca,
+                samples=samples,
             )
             code = run_order(order, RunFolder(data_dir or base.data_dir, run))
         except (LoadError, SloError) as error:
@@ -119,7 +141,7 @@ def run_order(order: Order, folder: RunFolder) -> int:
     Raises LoadError when it cannot be run, and FolderError after the report when that cannot be written.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(reach(order.target))
+        runner.run(reach(order.target, tls_context(order.target, order.authority)))
         with progress_on(Console(stderr=True)) as progress:
             result = runner.run(_run(order, folder, progress))
     fault = _write(result, folder)
@@ -157,17 +179,23 @@ async def _run(order: Order, folder: RunFolder, progress: Progress) -> Result:
     return await runner.run()
 
 
-def _given(changes: dict[str, float | None]) -> dict[str, object]:
+def _given(scenario: Scenario, changes: dict[str, float | str | None]) -> dict[str, object]:
     """Return the changes that were asked for; raise PlanError, naming the flag, for one that cannot be."""
     given: dict[str, object] = {name: value for name, value in changes.items() if value is not None}
     for name, (flag, most) in _CHANGES.items():
         value = changes.get(name)
-        if value is None:
+        if value is None or isinstance(value, str):
             continue
         if math.isnan(value) or value <= 0:
             raise PlanError(f"{flag} must be above 0")
         if value > most:
             raise PlanError(f"{flag} must be {most:,} or less")
+        if name in _STAGED and scenario.stage:
+            raise PlanError(f"{flag} contradicts the stages of scenario {scenario.name}, which say it")
+        if name == "rate_per_minute" and scenario.shape == "closed":
+            raise PlanError(
+                f"{flag} contradicts scenario {scenario.name}: it is closed, its users and their thinking decide"
+            )
     return given
 
 

@@ -4,6 +4,7 @@
     ``PlanError``      the scenario cannot be used
     ``TargetError``    the target's address cannot be used, or nobody is there
     ``PrepareError``   the virtual users could not be prepared
+    ``PartError``      a sending process ended before its time
     ``FolderError``    the run's folder cannot be written
 """
 
@@ -24,6 +25,10 @@ class TargetError(LoadError):
 
 class PrepareError(LoadError):
     """The target cannot be reached, or does not answer as the journeys need."""
+
+
+class PartError(LoadError):
+    """A sending process is gone, and what it had not handed over with it."""
 
 
 class FolderError(LoadError):

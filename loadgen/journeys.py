@@ -1,4 +1,4 @@
-"""What a virtual user does on this service: the steps, their requests as bytes, and what is learnt from the answers.
+"""What a virtual user does on Gatewatch: the steps, their requests as bytes, and what is learnt from the answers.
 
 A measured logout needs a session that exists, and its user must not be left without one. So there is a stock of spare
 sessions: a measured login replaces its user's session and puts the old one into the stock, a logout ends the oldest one of
@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from loadgen.workload import Payload, Step, VirtualUser
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loadgen.client import Answer
     from loadgen.target import Target
 
 _STOCK_LIMIT = (
@@ -22,36 +25,17 @@ _STOCK_LIMIT = (
 )
 
 
-class Step(msgspec.Struct, frozen=True):
-    """One kind of request: its method, its path (which is also its route) and the status that it expects."""
-
-    name: str
-    method: str
-    route: str
-    expected: int
-
-
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
-        Step("register", "POST", "/auth/register", 201),
-        Step("login", "POST", "/auth/login", 200),
-        Step("check", "GET", "/auth/check", 204),
-        Step("me", "GET", "/auth/me", 200),
-        Step("logout", "POST", "/auth/logout", 204),
-        Step("profile", "PUT", "/users/profile", 200),
+        Step("register", "POST", "/auth/register", (201,)),
+        Step("login", "POST", "/auth/login", (200,)),
+        Step("check", "GET", "/auth/check", (204,)),
+        Step("me", "GET", "/auth/me", (200,)),
+        Step("logout", "POST", "/auth/logout", (204,)),
+        Step("profile", "PUT", "/users/profile", (200,)),
     )
 }
-
-
-class VirtualUser:
-    """A prepared account and the session that its requests carry."""
-
-    __slots__ = ("email", "token")
-
-    def __init__(self, email: str) -> None:
-        self.email = email
-        self.token = ""
 
 
 class _LoginAnswer(msgspec.Struct):
@@ -59,20 +43,27 @@ class _LoginAnswer(msgspec.Struct):
 
 
 class Journeys:
-    """Builds the requests of one run. ``run`` makes its addresses unlike those of any other run."""
+    """Builds the requests of one sending process. ``run`` makes its addresses unlike those of any other run.
 
-    def __init__(self, target: Target, run: str, password: str) -> None:
+    Of ``parts`` processes, the one numbered ``part`` registers every ``parts``-th newcomer, so that none is met twice.
+    """
+
+    steps = STEPS
+    unready = "no session"
+
+    def __init__(self, target: Target, run: str, password: str, *, part: int = 0, parts: int = 1) -> None:
         self._target = target
         self._run = run.lower()
         self._password = password
-        self._newcomers = 0
+        self._newcomers = part + 1 - parts
+        self._parts = parts
         self._updates = 0
         self.spares: deque[str] = deque(maxlen=_STOCK_LIMIT)
         self._login = msgspec.json.Decoder(_LoginAnswer)
         self._heads = {name: self._head(step) for name, step in STEPS.items()}
-        self._builders: dict[str, Callable[[VirtualUser], bytes | None]] = {
-            "register": lambda _: self.register(self._newcomer()),
-            "login": self.login,
+        self._builders: dict[str, Callable[[VirtualUser], Payload | None]] = {
+            "register": lambda _: self._register(self._newcomer()),
+            "login": self._log_in,
             "check": lambda user: self._bare("check", user.token),
             "me": lambda user: self._bare("me", user.token),
             "logout": lambda _: self._bare("logout", self.spares.popleft()) if self.spares else None,
@@ -81,25 +72,26 @@ class Journeys:
 
     def user(self, number: int) -> VirtualUser:
         """Return the virtual user of that number, not yet registered."""
-        return VirtualUser(f"u{number}.{self._run}@load.invalid")
+        return VirtualUser(number, f"u{number}.{self._run}@load.invalid")
 
-    def request(self, step: str, user: VirtualUser) -> bytes | None:
+    def preparation(self, users: int, spares: int) -> Iterator[tuple[str, ...]]:
+        """Everyone is registered and logged in; the spare sessions are opened by logging in again."""
+        for number in range(users):
+            yield ("register", *["login"] * (1 + spares // users + (number < spares % users)))
+
+    def prepare(self, step: str, user: VirtualUser) -> Payload:
+        """Return a registration or a login of this user itself."""
+        return self._register(user.email) if step == "register" else self._log_in(user)
+
+    def request(self, step: str, user: VirtualUser) -> Payload | None:
         """Return the bytes of the next request of a step, or None when there is no session that a logout could end."""
         return self._builders[step](user)
 
-    def register(self, email: str) -> bytes:
-        """Return a registration of an address."""
-        return self._with_body("register", {"email": email, "password": self._password, "name": "Load"})
-
-    def login(self, user: VirtualUser) -> bytes:
-        """Return a login of a user."""
-        return self._with_body("login", {"email": user.email, "password": self._password})
-
-    def learn(self, step: str, user: VirtualUser, body: bytes) -> bool:
-        """Take in an expected answer; return False when it lacks what the journey needs from it."""
+    def learn(self, step: str, user: VirtualUser, answer: Answer) -> bool:
+        """Take in an expected answer; return False for a login without a token that a header can carry."""
         if step != "login":
             return True
-        token = self.token(body)
+        token = self._token(answer.body)
         if token is None:
             return False
         if user.token:
@@ -107,8 +99,7 @@ class Journeys:
         user.token = token
         return True
 
-    def token(self, body: bytes) -> str | None:
-        """Return the session token of a login's answer, or None when there is none that a header can carry."""
+    def _token(self, body: bytes) -> str | None:
         try:
             token = self._login.decode(body).token
         except msgspec.DecodeError:
@@ -116,10 +107,16 @@ class Journeys:
         return token if token and token.isascii() and token.isprintable() and " " not in token else None
 
     def _newcomer(self) -> str:
-        self._newcomers += 1
+        self._newcomers += self._parts
         return f"r{self._newcomers}.{self._run}@load.invalid"
 
-    def _profile(self, user: VirtualUser) -> bytes:
+    def _register(self, email: str) -> Payload:
+        return self._with_body("register", {"email": email, "password": self._password, "name": "Load"})
+
+    def _log_in(self, user: VirtualUser) -> Payload:
+        return self._with_body("login", {"email": user.email, "password": self._password})
+
+    def _profile(self, user: VirtualUser) -> Payload:
         self._updates += 1
         return self._with_body("profile", {"bio": f"Update {self._updates} of {self._run}"}, user.token)
 
@@ -129,16 +126,12 @@ class Journeys:
             "User-Agent: gatewatch-load\r\nAccept: application/json\r\n"
         ).encode("ascii")
 
-    def _bare(self, step: str, token: str) -> bytes:
+    def _bare(self, step: str, token: str) -> Payload:
         length = b"" if STEPS[step].method == "GET" else b"Content-Length: 0\r\n"
-        return b"%bAuthorization: Bearer %b\r\n%b\r\n" % (self._heads[step], token.encode("ascii"), length)
+        return Payload(self._heads[step], b"Authorization: Bearer %b\r\n%b\r\n" % (token.encode("ascii"), length))
 
-    def _with_body(self, step: str, body: dict[str, str], token: str = "") -> bytes:
+    def _with_body(self, step: str, body: dict[str, str], token: str = "") -> Payload:
         content = msgspec.json.encode(body)
         bearer = b"Authorization: Bearer %b\r\n" % token.encode("ascii") if token else b""
-        return b"%b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-            self._heads[step],
-            bearer,
-            len(content),
-            content,
-        )
+        rest = b"%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (bearer, len(content), content)
+        return Payload(self._heads[step], rest)

@@ -50,7 +50,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     ``started`` and ``updated`` are Unix seconds; ``seconds`` is the planned duration and ``elapsed`` how much of it has passed;
     ``planned``, ``sent`` and ``completed`` count requests, and ``rate`` is requests completed a second since the start;
-    ``prepared`` of ``users`` are ready; ``errors`` holds ``shed`` (503 and 429); ``message`` is a sentence for a person.
+    ``prepared`` of ``users`` are ready; ``errors`` holds ``shed`` (503 and 429); ``cut`` counts journeys that the end of the run cut short; ``message`` is a sentence for a person.
     """
 
     run: str
@@ -76,6 +76,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     p95: float | None = None
     p99: float | None = None
     lag_p99: float | None = None
+    cut: int = 0
     verdict: Verdict | None = None
     validity: Validity | None = None
     message: str = ""
@@ -99,7 +100,7 @@ class Moment(msgspec.Struct, frozen=True):
     """The generator within one block: how many requests fell due, were sent and ended in it, and how late they left.
 
     ``lag`` is of requests that left at once, ``wait`` of those that had to wait for a connection or a user; ``in_flight`` and
-    ``waiting`` are the most seen.
+    ``waiting`` are the most that one process saw at once.
     """
 
     at: int
@@ -232,7 +233,7 @@ class RunFolder:
 
     def write_result(self, result: Result) -> None:
         """Write the result; raise FolderError when it cannot be written."""
-        self._replace(RESULT_FILE, msgspec.json.format(msgspec.json.encode(result), indent=1))
+        self._replace(RESULT_FILE, msgspec.json.encode(result))
 
     def _replace(self, name: str, content: bytes) -> None:
         """Write a whole file under another name and then rename it, so that no reader ever sees half of it."""

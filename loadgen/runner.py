@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import secrets
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from loadgen.client import Connection
-from loadgen.engine import Engine
-from loadgen.errors import FolderError, PrepareError
-from loadgen.journeys import Journeys, VirtualUser
-from loadgen.pacer import plan_requests
-from loadgen.prepare import Preparation, spare_sessions
-from loadgen.results import RESULT_VERSION, Result, RunFolder, RunStatus, State
+from loadgen.errors import FolderError, PartError, PrepareError
+from loadgen.frames import Report, Share
+from loadgen.journeys import STEPS
+from loadgen.ledger import Ledger
+from loadgen.machine import steal, stolen, versions
+from loadgen.parts import Parts
+from loadgen.requests import own_steps
+from loadgen.results import RESULT_VERSION, Environment, Result, RunFolder, RunStatus, State
 from loadgen.scenario import Scenario
 from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, judged, overall_percentiles
-from loadgen.tally import Tally
 from loadgen.target import Target
+from loadgen.verdicts import doubts
+from loadgen.watch import Watch
 from observability.model import Slo
 
 if TYPE_CHECKING:
@@ -37,12 +41,17 @@ class Progress(Protocol):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be run: a scenario against a target, judged by these targets, under this name."""
+    """What is to be run: a scenario against a target, judged by these targets, under this name.
+
+    ``authority`` is a file of certificates to trust, ``samples`` whether every request is kept in the run's folder.
+    """
 
     scenario: Scenario
     target: Target
     slo: Slo
     run: str
+    authority: Path | None = None
+    samples: bool = False
 
 
 class Runner:
@@ -62,56 +71,71 @@ class Runner:
         self._progress = progress
         self._clock = clock
         self._wall = wall
-        self._tally = Tally(order.scenario.mix, order.scenario.timeout_s)
-        self._journeys = Journeys(order.target, order.run, secrets.token_urlsafe(18))
+        scenario = order.scenario
+        self._ledger = Ledger(own_steps(scenario) if scenario.request else STEPS, scenario.steps)
+        self._watch = Watch(scenario.stop)
         self._state: State = "preparing"
         self._started = wall()
+        self._begun = self._elapsed = 0.0
         self._prepared = 0
-        self._engine: Engine | None = None
+        self._parts: Parts | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._interrupts = 0
+        self._stopped = ""
+        self._steal: float | None = None
 
     def interrupt(self) -> None:
         """End the run early: what is under way is drained and reported. A second time, it is given up."""
         self._interrupts += 1
-        if self._engine is not None:
-            self._engine.stop() if self._interrupts == 1 else self._engine.abort()
+        if self._begun and self._parts is not None:
+            self._parts.stop(now=self._interrupts > 1)
         elif self._preparing is not None:
             self._preparing.cancel()
 
     async def run(self) -> Result:
-        """Do everything and return the result, which is written too.
+        """Do everything and return the result, whose status has been written; the result itself is left to ``write``.
 
-        Raises FolderError when the folder cannot be made, and PrepareError when the users cannot be prepared (the status then
-        says so). A status that cannot be written later is tried again a second on; a result is left to ``write``.
+        Raises FolderError when the folder cannot be made, PrepareError when the users cannot be prepared, and PartError when a
+        sending process dies (the status then says so). A status that cannot be written later is tried again a second on.
         """
         self._folder.create()
-        self._folder.write_status(self._status())
-        self._progress.show(self._status())
-        scenario = self._order.scenario
-        connections = [
-            Connection(self._order.target, timeout=scenario.timeout_s, clock=self._clock) for _ in range(scenario.users)
-        ]
-        users = [(self._journeys.user(number), connection) for number, connection in enumerate(connections, 1)]
+        self._tell(self._status())
         ticking = asyncio.create_task(self._tick())
         try:
-            cpu = await self._measure(users) if await self._prepare(users) else 0.0
-        except PrepareError as error:
+            async with Parts(self._shares()) as parts:
+                self._parts = parts
+                if await self._prepare(parts):
+                    await self._measure(parts)
+        except (PrepareError, PartError) as error:
             self._state = "failed"
             self._write(msgspec.structs.replace(self._status(), message=str(error)))
             raise
         finally:
             ticking.cancel()
-            for connection in connections:
-                connection.close()
-        return self._result(cpu)
+        return self._result()
 
-    async def _prepare(self, users: list[tuple[VirtualUser, Connection]]) -> bool:
+    def _shares(self) -> list[Share]:
+        order, parts, password = self._order, self._order.scenario.processes, secrets.token_urlsafe(18)
+        return [
+            Share(
+                scenario=order.scenario,
+                target=order.target,
+                authority=str(order.authority) if order.authority else None,
+                run=order.run,
+                password=password,
+                part=part,
+                parts=parts,
+                samples=str(self._folder.path / name) if (name := self._samples(part)) else None,
+            )
+            for part in range(parts)
+        ]
+
+    def _samples(self, part: int) -> str:
+        return f"samples-{part}.bin" if self._order.samples else ""
+
+    async def _prepare(self, parts: Parts) -> bool:
         """Prepare the users; return False when that was interrupted."""
-        preparation = Preparation(self._order.target, self._journeys)
-        self._preparing = asyncio.create_task(
-            preparation.run(users, spare_sessions(self._order.scenario), self._count_prepared)
-        )
+        self._preparing = asyncio.create_task(parts.prepare(self._count_prepared))
         if self._interrupts:
             self._preparing.cancel()
         try:
@@ -121,20 +145,21 @@ class Runner:
                 raise
         return not self._interrupts
 
-    async def _measure(self, users: list[tuple[VirtualUser, Connection]]) -> float:
-        """Run the measured part; return the CPU seconds that it took us."""
-        scenario = self._order.scenario
-        plan = plan_requests(
-            count=scenario.requests, rate_per_minute=scenario.rate_per_minute, mix=scenario.mix, seed=scenario.seed
-        )
-        self._engine = Engine(users, self._journeys, self._tally, timeout=scenario.timeout_s, clock=self._clock)
-        self._state = "running"
-        before = time.process_time()
-        await self._engine.run(plan, self._drain)
-        return time.process_time() - before
+    async def _measure(self, parts: Parts) -> None:
+        before = stolen()
+        await parts.measure(self._take, self._begin)
+        self._elapsed = self._clock() - self._begun
+        self._steal = steal(before, stolen())
 
-    def _drain(self) -> None:
-        self._state = "draining"
+    def _begin(self, at: float) -> None:
+        self._begun = at
+        self._state = "running"
+
+    def _take(self, number: int, report: Report) -> None:
+        self._ledger.add(number, report)
+        reports = self._ledger.reports
+        if len(reports) == self._order.scenario.processes and all(each.draining for each in reports.values()):
+            self._state = "draining"
 
     def _count_prepared(self) -> None:
         self._prepared += 1
@@ -142,7 +167,12 @@ class Runner:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_EVERY)
-            self._tell(self._status())
+            status = self._status()
+            self._tell(status)
+            if self._state == "running" and not self._stopped:
+                self._stopped = self._watch.look(self._ledger, status.elapsed)
+                if self._stopped and self._parts is not None:
+                    self._parts.stop()
 
     def _tell(self, status: RunStatus) -> None:
         self._progress.show(status)
@@ -154,30 +184,59 @@ class Runner:
         except FolderError:
             return  # The next second tries again, and the result at the end says it if the fault lasts.
 
-    def _result(self, cpu: float) -> Result:
+    def _result(self) -> Result:
         self._state = "interrupted" if self._interrupts else "done"
-        status = self._status()
-        scenario = self._order.scenario
+        order, ledger, status = self._order, self._ledger, self._status()
+        allowed = allowed_lag(status.endpoints)
+        invalid = tuple(doubts(lag_p99=status.lag_p99, allowed=allowed, processes=ledger.processes, steal=self._steal))
         if status.completed:
-            status = judged(status, scenario.allowed_error_rate)
+            status = judged(
+                status, order.scenario, invalid=invalid, server_errors=ledger.server_errors, stopped=self._stopped
+            )
         if self._interrupts:
             status = msgspec.structs.replace(status, verdict=None, message="interrupted before its end")
+        faults = [report.fault for report in ledger.reports.values() if report.fault]
+        if faults:
+            status = msgspec.structs.replace(status, message="; ".join(filter(None, [status.message, *faults])))
         return Result(
             version=RESULT_VERSION,
             status=status,
-            scenario=scenario,
-            fewest_samples=self._order.slo.fewest_samples,
-            lag_allowed=allowed_lag(status.endpoints),
-            lag=self._tally.lag.freeze(),
-            cpu=cpu,
-            endpoints=endpoint_results(self._tally),
+            scenario=order.scenario,
+            environment=self._environment(),
+            fewest_samples=order.slo.fewest_samples,
+            lag_allowed=allowed,
+            lag=ledger.lag.freeze(),
+            wait=ledger.wait.freeze(),
+            cpu=sum(use.cpu for use in ledger.processes),
+            block_seconds=ledger.block_seconds,
+            moments=tuple(moment for _, moment in sorted(ledger.moments.items())),
+            endpoints=endpoint_results(ledger),
+            processes=ledger.processes,
+            invalid=invalid,
+            stopped=self._stopped,
+            samples=tuple(filter(None, map(self._samples, range(order.scenario.processes)))),
+        )
+
+    def _environment(self) -> Environment:
+        scenario = self._order.scenario
+        return Environment(
+            target=self._order.target.url,
+            seed=scenario.seed,
+            scenario_hash=scenario.hash,
+            processes=scenario.processes,
+            connections=scenario.connections or scenario.most_users,
+            versions=versions(),
+            slo=self._order.slo,
+            machine=f"{platform.system()} {platform.release()} {platform.machine()}",
+            cpus=os.cpu_count() or 1,
+            steal=self._steal,
         )
 
     def _status(self) -> RunStatus:
-        order, tally, engine = self._order, self._tally, self._engine
-        p50, p95, p99 = overall_percentiles(tally)
-        elapsed = engine.elapsed if engine else 0.0
-        completed = tally.completed
+        order, ledger = self._order, self._ledger
+        p50, p95, p99 = overall_percentiles(ledger)
+        elapsed = self._elapsed or (max(0.0, self._clock() - self._begun) if self._begun else 0.0)
+        completed = ledger.completed
         return RunStatus(
             run=order.run,
             scenario=order.scenario.name,
@@ -187,26 +246,34 @@ class Runner:
             pid=os.getpid(),
             target=order.target.url,
             seconds=order.scenario.length,
-            users=order.scenario.users,
+            users=order.scenario.most_users,
             prepared=self._prepared,
             elapsed=elapsed,
-            planned=order.scenario.requests,
-            sent=tally.sent,
+            planned=self._planned(),
+            sent=ledger.total("sent"),
             completed=completed,
-            errors=tally.errors,
-            shed=tally.shed,
-            in_flight=engine.in_flight if engine else 0,
-            waiting=engine.waiting if engine else 0,
+            errors=ledger.errors,
+            shed=ledger.shed,
+            in_flight=ledger.total("in_flight"),
+            waiting=ledger.total("waiting"),
             rate=completed / elapsed if elapsed else 0.0,
             p50=p50,
             p95=p95,
             p99=p99,
-            lag_p99=tally.lag.quantile(0.99),
+            lag_p99=ledger.lag.quantile(0.99),
+            cut=ledger.total("cut"),
             message=self._sentence(),
-            endpoints=endpoint_statuses(tally, order.slo),
+            endpoints=endpoint_statuses(ledger, order.slo),
         )
+
+    def _planned(self) -> int:
+        """Return how many requests the plan has, or, where chance or answers decide, how many it turned out to have."""
+        scenario, fell_due = self._order.scenario, self._ledger.total("planned")
+        if scenario.shape == "open" and scenario.arrivals == "constant":
+            return scenario.requests
+        return fell_due if self._state == "done" else max(scenario.requests, fell_due)
 
     def _sentence(self) -> str:
         if self._state == "preparing":
-            return f"preparing users: {self._prepared} of {self._order.scenario.users}"
+            return f"preparing users: {self._prepared} of {self._order.scenario.most_users}"
         return "waiting for the last answers" if self._state == "draining" else ""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from loadgen.journeys import STEPS
+from loadgen.requests import check_requests
 
 MOST_USERS = 20_000
 MOST_RATE = 6_000_000
@@ -54,7 +55,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class StopRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Ends a run early, as a FAIL, when a figure of the last ``for_s`` seconds is above a bound at each look in them."""
+    """Ends a run early, as a FAIL, when a figure of the last ``for_s`` seconds is above a bound."""
 
     figure: Literal["error_rate", "server_errors", "p95_ms"]
     above: Annotated[float, msgspec.Meta(ge=0)]
@@ -156,6 +157,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.processes > (self.connections or self.users):
             raise ValueError("processes: each one needs a user and a connection")
 
+        users = [self.users, *(stage.users for stage in self.stage if stage.users)]
+        if users != sorted(users):
+            raise ValueError("stage: users join, and do not leave; their number may only grow")
+
     def _check_steps(self) -> None:
         known = self.request or STEPS
         if unknown := sorted((set(self.steps) | set(self.prepare)) - set(known)):
@@ -168,6 +173,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("data: a list may not be empty")
         if not self.request and self.mix.get("logout", 0) > self.mix.get("login", 0):
             raise ValueError("mix: logout may not exceed login, or the sessions to end would run out")
+        check_requests(self)
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -8,40 +8,47 @@ import msgspec
 
 from loadgen.durations import duration
 from loadgen.results import EndpointResult, EndpointStatus, RunStatus
-from loadgen.verdicts import Verdict, judge_run, judge_step, judge_validity, lag_allowed
+from loadgen.verdicts import Verdict, judge_run, judge_step, lag_allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from loadgen.tally import StepTally, Tally
+    from loadgen.ledger import Ledger, StepLedger
+    from loadgen.scenario import Scenario
     from observability.model import Histogram, Slo
 
 _PERCENTILES = (0.5, 0.95, 0.99)
 
 
-def endpoint_statuses(tally: Tally, slo: Slo) -> tuple[EndpointStatus, ...]:
+def endpoint_statuses(ledger: Ledger, slo: Slo) -> tuple[EndpointStatus, ...]:
     """Return every step's figures and its verdict so far."""
-    return tuple(_endpoint(step, slo) for step in tally.steps.values())
+    return tuple(_endpoint(step, slo) for step in ledger.steps.values())
 
 
-def endpoint_results(tally: Tally) -> tuple[EndpointResult, ...]:
+def endpoint_results(ledger: Ledger) -> tuple[EndpointResult, ...]:
     """Return every step's full counts."""
     return tuple(
         EndpointResult(
             name=step.step.name,
-            statuses=_named(step.statuses),
-            failures=_named(step.failures),
+            method=step.step.method,
+            route=step.step.route,
+            statuses=dict(sorted(step.statuses.items())),
+            failures=dict(sorted(step.failures.items())),
             response=step.response.freeze(),
             service=step.service.freeze(),
             connect=step.connect.freeze(),
+            first_byte=step.first_byte.freeze(),
+            blocks=tuple(block for _, block in sorted(step.blocks.items())),
+            slowest=step.slowest,
+            examples=step.examples,
         )
-        for step in tally.steps.values()
+        for step in ledger.steps.values()
     )
 
 
-def overall_percentiles(tally: Tally) -> tuple[float | None, float | None, float | None]:
+def overall_percentiles(ledger: Ledger) -> tuple[float | None, float | None, float | None]:
     """Return p50, p95 and p99 of all responses together."""
-    return _percentiles(tally.response())
+    return _percentiles(ledger.response())
 
 
 def allowed_lag(endpoints: Iterable[EndpointStatus]) -> float:
@@ -49,28 +56,37 @@ def allowed_lag(endpoints: Iterable[EndpointStatus]) -> float:
     return lag_allowed(endpoint.target for endpoint in endpoints if endpoint.target is not None)
 
 
-def judged(status: RunStatus, allowed_error_rate: float) -> RunStatus:
+def judged(
+    status: RunStatus, scenario: Scenario, *, invalid: Sequence[str] = (), server_errors: int = 0, stopped: str = ""
+) -> RunStatus:
     """Return a finished run's status with its verdict, its validity and a sentence that gives the reasons.
 
-    A run that is not valid keeps its verdict in sight, unless it would be a PASS: that is not to be had from a generator that
-    could not keep up.
+    ``invalid`` are the doubts about the generator itself, ``stopped`` which rule ended the run. A run that is not valid keeps
+    its verdict in sight, unless it would be a PASS: that is not to be had from a generator that could not keep up.
     """
-    allowed = allowed_lag(status.endpoints)
-    validity = judge_validity(lag_p99=status.lag_p99, allowed=allowed)
+    broken = list(filter(None, (stopped, _too_many(server_errors, scenario.allowed_server_errors))))
     verdict: Verdict | None = judge_run(
         (endpoint.verdict for endpoint in status.endpoints),
         completed=status.completed,
         errors=status.errors,
-        allowed_error_rate=allowed_error_rate,
+        allowed_error_rate=scenario.allowed_error_rate,
+        failed=bool(broken),
     )
-    reasons = list(_reasons(status, allowed_error_rate))
-    if validity == "INVALID":
-        reasons.insert(
-            0, f"the generator itself was late: lag p99 {duration(status.lag_p99)}, allowed {duration(allowed)}"
-        )
-        verdict = None if verdict == "PASS" else verdict
-    changes: Mapping[str, object] = {"verdict": verdict, "validity": validity, "message": "; ".join(reasons)}
+    if invalid and verdict == "PASS":
+        verdict = None
+    reasons = [*invalid, *broken, *_reasons(status, scenario.allowed_error_rate)]
+    changes: Mapping[str, object] = {
+        "verdict": verdict,
+        "validity": "INVALID" if invalid else "VALID",
+        "message": "; ".join(reasons),
+    }
     return msgspec.structs.replace(status, **changes)
+
+
+def _too_many(server_errors: int, allowed: int | None) -> str:
+    if allowed is None or server_errors <= allowed:
+        return ""
+    return f"{server_errors} answers were 500 or above, allowed {allowed}"
 
 
 def _reasons(status: RunStatus, allowed_error_rate: float) -> Iterable[str]:
@@ -83,30 +99,26 @@ def _reasons(status: RunStatus, allowed_error_rate: float) -> Iterable[str]:
             yield f"{endpoint.name}: {endpoint.count} requests are too few to judge a p95"
 
 
-def _endpoint(tally: StepTally, slo: Slo) -> EndpointStatus:
-    step = tally.step
-    p50, p95, p99 = _percentiles(tally.response)
+def _endpoint(ledger: StepLedger, slo: Slo) -> EndpointStatus:
+    step = ledger.step
+    p50, p95, p99 = _percentiles(ledger.response)
     target = slo.target(step.method, step.route)
     limit = target.p95 if target else None
     return EndpointStatus(
         name=step.name,
         method=step.method,
         route=step.route,
-        count=tally.count,
-        errors=tally.errors,
-        shed=tally.shed,
+        count=ledger.count,
+        errors=ledger.errors,
+        shed=ledger.shed,
         p50=p50,
         p95=p95,
         p99=p99,
         target=limit,
-        verdict=judge_step(count=tally.count, p95=p95, target=limit, fewest=slo.fewest_samples),
+        verdict=judge_step(count=ledger.count, p95=p95, target=limit, fewest=slo.fewest_samples),
     )
 
 
 def _percentiles(histogram: Histogram) -> tuple[float | None, float | None, float | None]:
     p50, p95, p99 = histogram.quantiles(_PERCENTILES)
     return p50, p95, p99
-
-
-def _named(counts: Mapping[str, int] | Mapping[int, int]) -> dict[str, int]:
-    return {str(name): count for name, count in sorted(counts.items())}

@@ -1,108 +1,289 @@
-"""What is counted while a run goes on: plain integers and fixed-size histograms, so that a day of load takes no more memory."""
+"""What one sending process counts: plain integers and fixed-size histograms, handed over once a second and begun anew.
+
+So a day of load takes no more memory here than a second.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from loadgen.journeys import STEPS, Step
-from observability.model import Histogram
+import msgspec
+
+from loadgen.results import Block, Example, Moment, Slow
+from observability.model import Distribution, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from loadgen.client import Answer
+    from loadgen.samples import Spool
+    from loadgen.workload import Step, Traces
 
+OK = "ok"
+SLOWEST = 10
+"""How many of each endpoint's slowest requests are told."""
+
+EXAMPLES = 3
+"""How many requests of each kind of failure are told."""
+
+_SAID = 200
 _SHED = frozenset({429, 503})
 _SERVER_FAULT = 500
 
 
+class Exchange:
+    """One request under way: what it is, and when it was meant to leave. Seconds of the client's clock."""
+
+    __slots__ = ("intended", "number", "step")
+
+    def __init__(self, step: str, intended: float) -> None:
+        self.step = step
+        self.intended = intended
+        self.number = 0
+
+
+class StepCounts(msgspec.Struct, frozen=True):
+    """What became of one step's requests since the last handing over, but for what stood out, which is of the whole run."""
+
+    statuses: dict[str, int]
+    shed: int
+    server_errors: int
+    connect: Distribution
+    first_byte: Distribution
+    blocks: tuple[Block, ...]
+    slowest: tuple[Slow, ...] = ()
+    examples: tuple[Example, ...] = ()
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """All that a process counted since it last handed over."""
+
+    steps: dict[str, StepCounts]
+    moments: tuple[Moment, ...]
+
+
+class _Open:
+    """One block of one step while it is counted into."""
+
+    __slots__ = ("outcomes", "response", "service")
+
+    def __init__(self) -> None:
+        self.response = Histogram()
+        self.service = Histogram()
+        self.outcomes: dict[str, int] = {}
+
+    def count(self, outcome: str) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+
+    def freeze(self, at: int) -> Block:
+        return Block(at, self.response.freeze(), self.service.freeze(), self.outcomes)
+
+
 class StepTally:
-    """Everything counted of one step. Durations are seconds.
+    """Everything counted of one step. Durations are seconds; blocks are the seconds in which requests were intended.
 
     ``response`` runs from the intended time and holds every request: one that failed or was answered wrongly is entered with
     at least the timeout, so that failing can never improve a percentile. ``service`` runs from sending to the last byte and
     holds what was answered, as it was.
     """
 
-    __slots__ = (
-        "_timeout",
-        "connect",
-        "count",
-        "errors",
-        "failures",
-        "response",
-        "service",
-        "shed",
-        "statuses",
-        "step",
-    )
-
-    def __init__(self, step: Step, timeout: float) -> None:
-        self.step = step
+    def __init__(self, step: Step, timeout: float, traces: Traces) -> None:
+        self._step = step
         self._timeout = timeout
-        self.count = 0
-        self.errors = 0
-        self.shed = 0
-        self.failures: Counter[str] = Counter()
-        self.statuses: Counter[int] = Counter()
-        self.response = Histogram()
-        self.service = Histogram()
-        self.connect = Histogram()
+        self._traces = traces
+        self._blocks: dict[int, _Open] = {}
+        self._at = -1
+        self._block = _Open()
+        self._floor = 0.0
+        self._slowest: list[tuple[float, int, Slow]] = []
+        self._examples: dict[str, list[Example]] = {}
+        self.start = 0.0
+        self._renew()
 
-    def answered(self, intended: float, answer: Answer, *, usable: bool) -> None:
-        """Count an answer; ``usable`` says that it had the status and the content that the journey expected."""
-        self.count += 1
-        self.statuses[answer.status] += 1
+    def _renew(self) -> None:
+        self._statuses: Counter[int] = Counter()
+        self._shed = self._server_errors = 0
+        self._connect, self._first_byte = Histogram(), Histogram()
+        self._blocks, self._at = {}, -1
+
+    def answered(self, exchange: Exchange, answer: Answer, *, usable: bool) -> str:
+        """Count an answer and return how it ended; ``usable`` says that it had the status and the content expected."""
+        block = self._of(exchange.intended)
+        status = answer.status
+        self._statuses[status] += 1
+        block.service.record(answer.last - answer.sent)
+        self._first_byte.record(answer.first - answer.sent)
         if answer.connect:
-            self.connect.record(answer.connect)
-        self.service.record(answer.last - answer.sent)
-        response = answer.last - intended
+            self._connect.record(answer.connect)
+        response = answer.last - exchange.intended
         if usable:
-            self.response.record(response)
-            return
-        self.errors += 1
-        if answer.status in _SHED:
-            self.shed += 1
-        self.failures[self._kind(answer.status)] += 1
-        self.response.record(max(response, self._timeout))
+            block.count(OK)
+            block.response.record(response)
+            if response > self._floor:
+                self._note_slow(exchange, answer, response, OK)
+            return OK
+        outcome = self._kind(status)
+        self._shed += status in _SHED
+        self._server_errors += status >= _SERVER_FAULT and status not in _SHED
+        block.count(outcome)
+        block.response.record(max(response, self._timeout))
+        self._note_example(exchange, outcome, status, answer.body[:_SAID].decode("utf-8", "replace"))
+        if response > self._floor:
+            self._note_slow(exchange, answer, response, outcome)
+        return outcome
 
-    def failed(self, intended: float, at: float, kind: str) -> None:
-        """Count a request that got no answer."""
-        self.count += 1
-        self.errors += 1
-        self.failures[kind] += 1
-        self.response.record(max(at - intended, self._timeout))
+    def failed(
+        self, exchange: Exchange, at: float, outcome: str, detail: str = "", answer: Answer | None = None
+    ) -> str:
+        """Count a request that got no whole answer."""
+        block = self._of(exchange.intended)
+        block.count(outcome)
+        response = at - exchange.intended
+        block.response.record(max(response, self._timeout))
+        self._note_example(exchange, outcome, answer.status if answer else 0, detail[:_SAID])
+        if answer is not None and response > self._floor:
+            self._note_slow(exchange, answer, response, outcome)
+        return outcome
+
+    def take(self, *, last: bool = False) -> StepCounts:
+        """Hand over what was counted since the last time; what stood out comes with the last."""
+        counts = StepCounts(
+            {str(status): count for status, count in self._statuses.items()},
+            self._shed,
+            self._server_errors,
+            self._connect.freeze(),
+            self._first_byte.freeze(),
+            tuple(block.freeze(at) for at, block in self._blocks.items()),
+            tuple(slow for _, _, slow in self._slowest) if last else (),
+            tuple(example for examples in self._examples.values() for example in examples) if last else (),
+        )
+        self._renew()
+        return counts
+
+    def _of(self, intended: float) -> _Open:
+        at = int(intended - self.start)
+        if at != self._at:
+            self._at = at
+            found = self._blocks.get(at)
+            if found is None:
+                found = self._blocks[at] = _Open()
+            self._block = found
+        return self._block
 
     def _kind(self, status: int) -> str:
-        if status == self.step.expected:
+        if status in self._step.expected:
             return "unusable answer"
         return "server error" if status >= _SERVER_FAULT else "unexpected status"
 
+    def _note_slow(self, exchange: Exchange, answer: Answer, response: float, outcome: str) -> None:
+        slow = Slow(
+            at=exchange.intended - self.start,
+            response=response,
+            service=max(0.0, answer.last - answer.sent) if answer.sent else 0.0,
+            wait=max(0.0, answer.begun - exchange.intended),
+            connect=answer.connect,
+            first_byte=max(0.0, answer.first - answer.sent),
+            status=answer.status,
+            outcome=outcome,
+            trace_id=self._traces.trace_id(exchange.number),
+        )
+        heapq.heappush(self._slowest, (response, exchange.number, slow))
+        if len(self._slowest) > SLOWEST:
+            heapq.heappop(self._slowest)
+            self._floor = self._slowest[0][0]
+
+    def _note_example(self, exchange: Exchange, outcome: str, status: int, detail: str) -> None:
+        known = self._examples.setdefault(outcome, [])
+        if len(known) < EXAMPLES:
+            trace = self._traces.trace_id(exchange.number) if exchange.number else ""
+            known.append(Example(exchange.intended - self.start, outcome, status, detail, trace))
+
+
+class _OpenMoment:
+    """What happened in one second while it is counted into."""
+
+    __slots__ = ("completed", "in_flight", "lag", "planned", "sent", "wait", "waiting")
+
+    def __init__(self) -> None:
+        self.planned = self.sent = self.completed = self.in_flight = self.waiting = 0
+        self.lag, self.wait = Histogram(), Histogram()
+
+    def freeze(self, at: int) -> Moment:
+        return Moment(
+            at,
+            self.planned,
+            self.sent,
+            self.completed,
+            self.lag.freeze(),
+            self.wait.freeze(),
+            self.in_flight,
+            self.waiting,
+        )
+
 
 class Tally:
-    """Everything counted of a run. ``lag`` is how late the generator itself was when a connection was free."""
+    """Everything that one process counts. ``spool`` takes every request, if raw samples were asked for."""
 
-    def __init__(self, steps: Iterable[str], timeout: float) -> None:
-        self.steps = {name: StepTally(STEPS[name], timeout) for name in steps}
-        self.lag = Histogram()
-        self.sent = 0
+    def __init__(
+        self, steps: Mapping[str, Step], used: Iterable[str], timeout: float, traces: Traces, spool: Spool | None = None
+    ) -> None:
+        self._steps = steps
+        self.of = {name: StepTally(steps[name], timeout, traces) for name in used}
+        self._traces = traces
+        self._spool = spool
+        self._moments: dict[int, _OpenMoment] = {}
+        self._at = -1
+        self._moment = _OpenMoment()
+        self._start = 0.0
+        self.planned = self.sent = self.completed = 0
 
-    @property
-    def completed(self) -> int:
-        """How many requests have come to an end, answered or not."""
-        return sum(step.count for step in self.steps.values())
+    def begin(self, start: float) -> None:
+        """Count from this instant."""
+        self._start = start
+        for step in self.of.values():
+            step.start = start
 
-    @property
-    def errors(self) -> int:
-        """How many of them failed or were answered wrongly."""
-        return sum(step.errors for step in self.steps.values())
+    def moment(self, now: float) -> _OpenMoment:
+        """Return the second that ``now`` lies in, to count into."""
+        at = max(0, int(now - self._start))
+        if at != self._at:
+            self._at = at
+            found = self._moments.get(at)
+            if found is None:
+                found = self._moments[at] = _OpenMoment()
+            self._moment = found
+        return self._moment
 
-    @property
-    def shed(self) -> int:
-        """How many of the errors were 503 or 429."""
-        return sum(step.shed for step in self.steps.values())
+    def settle(self, exchange: Exchange, answer: Answer, *, learnt: bool) -> str:
+        """Count the end of a request that was sent; ``learnt`` says that an expected answer held what it should."""
+        step = self.of[exchange.step]
+        if answer.failure:
+            outcome = step.failed(exchange, answer.last, answer.failure, answer.detail, answer)
+        else:
+            outcome = step.answered(exchange, answer, usable=learnt)
+        self.ended(answer.last)
+        if self._spool is not None:
+            self._spool.add(exchange, answer, outcome, self._start)
+        return outcome
 
-    def response(self) -> Histogram:
-        """Return the response times of all steps together."""
-        return Histogram.of(*(step.response.freeze() for step in self.steps.values()))
+    def unsent(self, exchange: Exchange, now: float, outcome: str) -> None:
+        """Count a request that was never sent."""
+        self.of[exchange.step].failed(exchange, now, outcome)
+        self.ended(now)
+        if self._spool is not None:
+            self._spool.add_unsent(exchange, now, outcome, self._start)
+
+    def ended(self, now: float) -> None:
+        """Count that a request came to an end."""
+        self.completed += 1
+        self.moment(now).completed += 1
+
+    def take(self, *, last: bool = False) -> Counts:
+        """Hand over what was counted since the last time, and begin anew."""
+        moments = tuple(moment.freeze(at) for at, moment in self._moments.items())
+        self._moments, self._at = {}, -1
+        if self._spool is not None:
+            self._spool.flush()
+        return Counts({name: step.take(last=last) for name, step in self.of.items()}, moments)

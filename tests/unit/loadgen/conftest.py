@@ -78,6 +78,8 @@ class JourneyService:
         self.stall = 0.0
         self.busy = asyncio.Event()
         """Set when twenty checks or looks at oneself have come."""
+        self.stalled = asyncio.Event()
+        """Set when the stall has begun."""
         self._seen = 0
         self._open = asyncio.Event()
         self._open.set()
@@ -99,6 +101,7 @@ class JourneyService:
                 self.busy.set()
             if self._seen == self.stall_at:
                 self._open.clear()
+                self.stalled.set()
                 asyncio.get_running_loop().call_later(self.stall, self._open.set)
         await self._open.wait()
 

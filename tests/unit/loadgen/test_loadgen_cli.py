@@ -118,7 +118,7 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
     for arguments, says in [
         (["nope"], "unknown scenario 'nope'; the known ones are baseline, smoke"),
         ([str(broken)], f"scenario {broken}: "),
-        (["smoke", "--target", "https://127.0.0.1:1"], "https is not supported yet"),
+        (["smoke", "--target", "ftp://127.0.0.1:1"], "must look like http://host:port"),
         (["smoke", "--slo", str(tmp_path / "none.toml")], "cannot read targets"),
         (["smoke", "--slo", str(broken)], f"{broken}: "),
         (["smoke", "--users", "-1"], "--users must be above 0"),
@@ -180,8 +180,8 @@ def test_a_host_hands_in_its_defaults(tmp_path: Path) -> None:
 
     result = CliRunner().invoke(load_command(refuse), ["smoke"])
     assert (result.exit_code, result.stderr) == (2, "Error: GATEWATCH_PORT: must be a number\n")
-    command = load_command(lambda: Defaults(target="https://x", data_dir=tmp_path))
-    assert "https is not supported yet" in CliRunner().invoke(command, ["smoke"]).stderr
+    command = load_command(lambda: Defaults(target="ftp://x", data_dir=tmp_path))
+    assert "'ftp://x' must look like" in CliRunner().invoke(command, ["smoke"]).stderr
     assert "must look like" in CliRunner().invoke(command, ["smoke", "--target", "y"]).stderr
 
 

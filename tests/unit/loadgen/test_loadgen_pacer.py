@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.pacer import plan_requests, shares
+from loadgen.pacer import plan_arrivals, shares
 from loadgen.plan import load_scenario
+from loadgen.scenario import Scenario
 
 MIX = {"register": 5, "login": 9, "me": 35, "check": 41, "profile": 5, "logout": 5}
 
 
+def _scenario(**changes: Any) -> Scenario:
+    fields: dict[str, Any] = {"name": "mine", "users": 10, "rate_per_minute": 600, "seconds": 10, "mix": MIX}
+    return Scenario(**(fields | changes))
+
+
 def _steps(count: int, seed: int = 1) -> list[str]:
-    return [step for _, step in plan_requests(count=count, rate_per_minute=600, mix=MIX, seed=seed)]
+    return [step for _, step in plan_arrivals(_scenario(seconds=count / 10, seed=seed))]
 
 
 def test_requests_are_due_at_a_constant_rate() -> None:
     """Request i is due i intervals after the start, computed and not summed, so that no error adds up."""
-    offsets = [offset for offset, _ in plan_requests(count=12_001, rate_per_minute=1000, mix=MIX, seed=1)]
+    offsets = [offset for offset, _ in plan_arrivals(_scenario(rate_per_minute=1000, seconds=721))]
     assert offsets[0] == 0.0
-    assert offsets[12_000] == 12_000 * 0.06
+    assert offsets[12_000] == pytest.approx(12_000 * 0.06, rel=1e-14)
     assert all(b > a for a, b in pairwise(offsets))
 
 
@@ -56,7 +64,4 @@ def test_a_short_plan_still_holds_its_proportions() -> None:
 def test_smoke_gives_every_endpoint_enough_samples() -> None:
     """The rarest step of smoke is sent 60 times, one more than a p95 needs at least."""
     scenario = load_scenario("smoke")
-    plan = plan_requests(
-        count=scenario.requests, rate_per_minute=scenario.rate_per_minute, mix=scenario.mix, seed=scenario.seed
-    )
-    assert min(Counter(step for _, step in plan).values()) >= 60
+    assert min(Counter(step for _, step in plan_arrivals(scenario)).values()) >= 60

@@ -29,7 +29,7 @@ check = 1
 def test_the_package_brings_the_guides_baseline() -> None:
     """Baseline is 100 users at 1,000 requests a minute for five minutes, and says so."""
     baseline = load_scenario("baseline")
-    assert (baseline.users, baseline.rate_per_minute, baseline.seconds) == (100, 1000, 300)
+    assert (baseline.users, baseline.rate_per_minute, baseline.length) == (100, 1000, 300)
     assert baseline.summary == "100 users, 1,000 req/min, 5 min"
     assert baseline.requests == 5000
 
@@ -111,13 +111,12 @@ def test_flags_are_checked_like_the_file() -> None:
 
 def test_spare_sessions_cover_two_blocks_and_what_is_under_way() -> None:
     """A hundred users at five logouts in a hundred begin with fifteen spare sessions."""
-    assert spare_sessions(load_scenario("baseline")) == 15
+    assert spare_sessions(load_scenario("baseline"), 100) == 15
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("https://127.0.0.1:8443", "https is not supported yet"),
         ("ftp://127.0.0.1", "must look like"),
         ("127.0.0.1:8000", "must look like"),
         ("http://", "must look like"),

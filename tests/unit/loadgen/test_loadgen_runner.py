@@ -185,8 +185,10 @@ async def test_an_interrupted_run_still_reports(service: Any, serving: Serving, 
     """What was under way is drained, the figures stand, and there is no verdict on the whole."""
     async with serving(service) as target:
         runner = _runner(target, tmp_path, seconds=60)
-        asyncio.get_running_loop().call_later(0.6, runner.interrupt)
-        result = await asyncio.wait_for(runner.run(), 10)
+        running = asyncio.create_task(runner.run())
+        await asyncio.wait_for(service.busy.wait(), 30)
+        runner.interrupt()
+        result = await asyncio.wait_for(running, 30)
     status = result.status
     assert (status.state, status.verdict) == ("interrupted", None)
     assert 0 < status.completed == status.sent < status.planned
@@ -207,10 +209,12 @@ async def test_a_second_interrupt_gives_up_what_is_under_way(service: Any, servi
     service.stall_at, service.stall = 1, 30.0
     async with serving(service) as target:
         runner = _runner(target, tmp_path, mix={"check": 1}, seconds=60)
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.6, runner.interrupt)
-        loop.call_later(0.8, runner.interrupt)
-        result = await asyncio.wait_for(runner.run(), 10)
+        running = asyncio.create_task(runner.run())
+        await asyncio.wait_for(service.stalled.wait(), 30)
+        await asyncio.sleep(0.3)
+        runner.interrupt()
+        runner.interrupt()
+        result = await asyncio.wait_for(running, 20)
     failures = result.endpoints[0].failures
     assert result.status.state == "interrupted"
     assert set(failures) == {"abandoned"}
