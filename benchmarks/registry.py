@@ -39,6 +39,9 @@ BENCHMARKS = (
     Benchmark(
         "storm", "checks while 8 clients log in, and fastapi-users under the same storm", 150, "benchmarks.storm"
     ),
+    Benchmark("scale", "queries among a million users beside the same among a thousand", 300, "benchmarks.scale"),
+    Benchmark("tail", "the slowest checks at half of capacity while workers are replaced", 330, "benchmarks.tail"),
+    Benchmark("memory", "whether a worker's memory grows with requests", 400, "benchmarks.memory"),
 )
 
 
