@@ -13,6 +13,7 @@ import click
 
 from app import __version__
 from app.commands import seed_command, user_commands
+from app.hash_command import hash_commands
 from app.settings import FIELDS, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def cli() -> None:
 def serve() -> None:
     """Run the service: PostgreSQL and Redis if none are named, workers, console."""
     from app.launcher import Launcher  # noqa: PLC0415 - quick --help
+    from app.passwords import password_rule  # noqa: PLC0415 - quick --help
     from app.storage.migrate import migrate as migrate_database  # noqa: PLC0415 - quick --help
     from observability.model import SloError, load_slo  # noqa: PLC0415 - quick --help
 
@@ -76,6 +78,7 @@ def serve() -> None:
         load_slo(settings.slo)
     except SloError as error:
         raise SettingsError(f"GATEWATCH_SLO: {error}") from None
+    password_rule(settings)
 
     async def run() -> None:
         await Launcher(settings, os.environ, migrate=migrate_database).run()
@@ -133,6 +136,7 @@ def _instance_settings() -> Settings:
 
 cli.add_command(user_commands(_instance_settings))
 cli.add_command(seed_command(_instance_settings))
+cli.add_command(hash_commands)
 
 
 @cli.command("_worker", hidden=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from app.import_command import import_command
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -35,9 +37,9 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
 
         return asyncio.run(done())
 
-    @click.group("user", short_help="Create, promote, disable and enable users.")
+    @click.group("user", short_help="Create, import, promote, disable and enable users.")
     def user() -> None:
-        """Create, promote, demote, disable and enable users."""
+        """Create, import, promote, demote, disable and enable users."""
 
     @user.command("create")
     @click.argument("email")
@@ -75,6 +77,8 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
     def demote(email: str) -> None:
         """Make an administrator an ordinary user."""
         click.echo(f"{run(lambda opened: opened.set_admin(email, admin=False))} is an ordinary user")
+
+    user.add_command(import_command(settings))
 
     return user
 

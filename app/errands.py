@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from app.errors import GatewatchError
 from app.passwords import hasher_of_command, password_rule
+from app.repositories.importing import Importing
 from app.repositories.invalidations import Invalidations
 from app.repositories.seeding import Recipe, Seeding
 from app.repositories.users import Users
 from app.services.administration import Administration
 from app.services.completion import Completion
+from app.services.importing import Importer
 from app.services.seeding import Seeder
 from app.storage.bulk import Bulk
 from app.storage.cache import Cache
@@ -90,6 +92,13 @@ async def seeder(settings: Settings, seed: int) -> AsyncIterator[Seeder[Recipe]]
     )
     async with Stores.open(settings) as stores, Bulk.open(settings.database_url or "") as bulk:
         yield Seeder(Seeding(stores.database, bulk, stores.invalidations), recipe)
+
+
+@contextlib.asynccontextmanager
+async def importer(settings: Settings) -> AsyncIterator[Importer]:
+    """Open what takes over users of another system."""
+    async with Stores.open(settings) as stores:
+        yield Importer(Importing(stores.database), _now)
 
 
 def _now() -> datetime:

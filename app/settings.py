@@ -159,7 +159,8 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError("must be IP addresses or networks like 10.0.0.0/8, separated by commas") from None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
@@ -499,8 +500,8 @@ class Settings:
 
     def hash_threads_of_worker(self, number: int) -> int:
         """How many threads of a worker hash. Together, workers 1 to N have one for each core, and each has one at least."""
-        cores, more = divmod(_cores(), self.workers)
-        return self.hash_threads or max(1, cores + (number <= more))
+        each, more = divmod(cores(), self.workers)
+        return self.hash_threads or max(1, each + (number <= more))
 
     @property
     def load_allowed(self) -> bool:

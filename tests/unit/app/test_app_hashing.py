@@ -132,7 +132,7 @@ def test_an_instance_hashes_in_as_many_threads_as_there_are_cores(
     monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
 ) -> None:
     """Or in one of each worker, if there are more workers than that."""
-    monkeypatch.setattr("app.settings._cores", lambda: cores)
+    monkeypatch.setattr("app.settings.cores", lambda: cores)
     settings = Settings(workers=workers)
     threads = [settings.hash_threads_of_worker(number) for number in range(1, workers + 1)]
     assert sum(threads) == max(cores, workers)
