@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sanic import Sanic
 
 from app.errors import GatewatchError
+from app.handlers.express import Express
 from app.handlers.limits import limit_routes
 from app.handlers.openapi_routes import docs_routes
 from app.handlers.password_routes import password_routes
@@ -170,8 +171,8 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
     app.blueprint(user_routes(services.directory))
     app.blueprint(health_routes(services))
     app.blueprint(docs_routes(shortest_password=settings.password_min_length))
-    if services.limits:
-        limit_routes(app, services.limits)  # after the last route of the API
+    own = limit_routes(app, services.limits) if services.limits else {}  # after the last route of the API
+    app.ctx.express = Express(services.sessions, own, app.ctx.trusted_proxies)
     if settings.console_token:
         hosts = {"localhost", "127.0.0.1", "::1", settings.host.lower(), *settings.console_hosts}
         access = Access(settings.console_token, frozenset(hosts))

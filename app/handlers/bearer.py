@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 
 def bearer(request: Request) -> Token:
     """Return the bearer token of a request, or raise NotAuthenticated (RFC 6750, 2.1)."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    token = parse(text.strip()) if scheme.lower() == "bearer" else None
+    token = token_of(request.headers.get("authorization", ""))
     if token is None:
         raise NotAuthenticated("send Authorization: Bearer with a token from POST /auth/login")
     return token
+
+
+def token_of(authorization: str) -> Token | None:
+    """Return the token in an Authorization header's value, or None."""
+    scheme, _, text = authorization.partition(" ")
+    return parse(text.strip()) if scheme.lower() == "bearer" else None

@@ -11,7 +11,7 @@ from app.errors import NotAuthenticated, RateLimited, Unavailable
 from app.handlers.bearer import bearer
 from app.handlers.clients import client_address
 from app.security.clients import client_of
-from app.security.limits import MemoryBuckets
+from app.security.limits import Demand, MemoryBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -45,15 +45,36 @@ HOT: frozenset[tuple[str, str]] = frozenset({("GET", "/auth/check"), ("GET", "/a
 """Routes that are asked too often to ask Redis first: each process limits them for itself."""
 
 
-def limit_routes(app: Sanic[Any, Any], limits: LimitService) -> None:
-    """Put its limits around the handler of every route of the two tables. Call it when all routes are there."""
+class OwnLimit:
+    """How often each client may ask one route of this process."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._buckets, self._interval, self._depth = MemoryBuckets(), limit.interval, limit.depth
+
+    def spend(self, address: str) -> int:
+        """Let a client ask once and return 0, or return the microseconds that it has to wait."""
+        return self._buckets.spend(client_of(address), self._interval, self._depth)
+
+    def give_back(self, address: str) -> None:
+        """Take back that a client asked."""
+        self._buckets.give_back([Demand(client_of(address), "all", self._interval, self._depth, 0)])
+
+
+def limit_routes(app: Sanic[Any, Any], limits: LimitService) -> dict[str, OwnLimit]:
+    """Put its limits around the handler of every route of the two tables. Call it when all routes are there.
+
+    Return the limits of the hot routes by path.
+    """
+    own = {path: OwnLimit(limits.limits.checks) for _, path in HOT}
     for route in app.router.routes:
         for method in route.methods:
             place = (method, f"/{route.path}")
             if place in TABLE:
                 route.handler = _shared(route.handler, TABLE[place], limits)
             elif place in HOT:
-                route.handler = _own(route.handler, limits.limits.checks)
+                route.handler = _own(route.handler, own[place[1]])
+    return own
 
 
 def _shared(handler: Handler, admit: Admit, limits: LimitService) -> Handler:
@@ -77,12 +98,12 @@ def _shared(handler: Handler, admit: Admit, limits: LimitService) -> Handler:
     return limited
 
 
-def _own(handler: Handler, limit: Limit) -> Handler:
-    buckets, interval, depth = MemoryBuckets(), limit.interval, limit.depth
+def _own(handler: Handler, own: OwnLimit) -> Handler:
+    limit = own.limit
 
     @functools.wraps(handler)
     async def limited(request: Request) -> HTTPResponse:
-        wait = buckets.spend(client_of(client_address(request)), interval, depth)
+        wait = own.spend(client_address(request))
         if wait:
             refusal = RateLimited("client", quota=limit.quota, window=limit.seconds, wait=wait)
             request.ctx.rate_limit = _refused(refusal)

@@ -10,6 +10,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from app.handlers import bodies
 from app.handlers.answers import json, nothing
 from app.handlers.bearer import bearer
+from app.handlers.express import stored_of
 from app.handlers.origins import origin_of
 
 if TYPE_CHECKING:
@@ -55,12 +56,12 @@ def auth_routes(services: Services) -> Blueprint:
 
     @routes.get("/auth/check")
     async def check(request: Request) -> HTTPResponse:
-        session = await services.sessions.check(bearer(request))
+        session = await services.sessions.check(bearer(request), stored_of(request))
         return nothing({"X-User-Id": str(session.user_id), "X-Session-Id": str(session.id)})
 
     @routes.get("/auth/me")
     async def me(request: Request) -> HTTPResponse:
-        return json(await services.sessions.me(bearer(request)))
+        return json(await services.sessions.me(bearer(request), stored_of(request)))
 
     @routes.post("/auth/logout")
     async def logout(request: Request) -> HTTPResponse:

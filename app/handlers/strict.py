@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:  # mixed into a subclass of these, which is not known here
     Http = HttpProtocol = object
 
-_HEAD = re.compile(
+HEAD = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [!-~]+ HTTP/1\.[01]"  # method, target, version (RFC 9112, 3)
     rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*)*"  # no space before a colon, no line folding (5.1, 5.2)
 )
@@ -38,7 +38,7 @@ class StrictRequest(Request):
             self._insist(head)
 
     def _insist(self, head: bytes) -> None:
-        if not _HEAD.fullmatch(head):
+        if not HEAD.fullmatch(head):
             raise BadRequest("malformed request head")
         hosts = self.headers.getall("host", ())
         if len(hosts) > 1 or (not hosts and self.version != "1.0"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,6 +15,12 @@ from app.storage.cache import Cache, Fill, Lease
 Values = Sequence[Any | None]
 Load = Callable[[tuple[int, ...]], Awaitable[Values]]
 """Reads the primary: takes the positions that are missing, returns their values in that order (None: no such thing)."""
+
+Stored = list[bytes | None]
+"""What the cache holds for each key that was asked for."""
+
+Glanced = Callable[[Values | None, Stored | None], None]
+"""Takes every value; or None, and what is stored as far as that was seen, when not everything is cached."""
 
 
 class CacheMeter(Protocol):
@@ -48,8 +54,7 @@ class Family:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One value asked for."""
 
     family: Family
@@ -64,14 +69,38 @@ class CacheAside:
         self._flights: dict[tuple[str, ...], asyncio.Future[Values | None]] = {}
         self._giving: set[asyncio.Task[bool]] = set()
 
-    async def fetch(self, wanted: Sequence[Wanted], load: Load) -> Values:
+    def glance(self, wanted: Sequence[Wanted], glanced: Glanced) -> None:
+        """Look only into the cache, without a task; ``glanced`` is called once, later unless the cache is away.
+
+        Lookups that are not all hits are not counted: whoever needs the values goes on with ``fetch``.
+        """
+
+        def answered(stored: Stored | Exception) -> None:
+            if isinstance(stored, Exception):
+                glanced(None, None)
+                return
+            values = [item.family.unpack(raw) if raw else None for item, raw in zip(wanted, stored, strict=True)]
+            if None in values:
+                glanced(None, stored)
+                return
+            for item in wanted:
+                item.family.meter.hits += 1
+            glanced(values, None)
+
+        try:
+            self._cache.want([item.key for item in wanted], answered)
+        except CacheUnavailable:
+            glanced(None, None)
+
+    async def fetch(self, wanted: Sequence[Wanted], load: Load, stored: Stored | None = None) -> Values:
         """Return each wanted value, or None where there is no such thing.
 
         Costs one cache round trip when all are cached, three and one load when not. With the cache away it costs the
-        load alone.
+        load alone. ``stored`` is what a glance of the same request has seen, which saves the first round trip.
         """
         try:
-            stored = await self._cache.read([item.key for item in wanted])
+            if stored is None:
+                stored = await self._cache.read([item.key for item in wanted])
         except CacheUnavailable:
             for item in wanted:
                 item.family.meter.errors += 1

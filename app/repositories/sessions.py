@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from app.repositories.aside import Stored, Values
     from app.repositories.invalidations import Invalidations
     from app.values import Session, User
 
@@ -84,18 +85,45 @@ class Sessions:
         self._idle = idle
         self._ids = ids
 
-    async def find(self, digest: bytes, user_id: UUID) -> Session | None:
-        """Return the session behind a token's digest, expired or not, if it is that user's."""
+    def glance(self, digest: bytes, user_id: UUID, glanced: Callable[[Session | None, Stored | None], None]) -> None:
+        """Find a session in the cache alone; ``glanced`` gets it, or None and what there is to go on with."""
+
+        def found(values: Values | None, stored: Stored | None) -> None:
+            glanced(_of_user(values[0], user_id) if values else None, stored)
+
+        self._aside.glance([Wanted(self._session, session_key(digest))], found)
+
+    def glance_with_user(
+        self,
+        digest: bytes,
+        user_id: UUID,
+        glanced: Callable[[Session | None, User | None, Stored | None], None],
+    ) -> None:
+        """Find a session and its user in the cache alone, likewise."""
+
+        def found(values: Values | None, stored: Stored | None) -> None:
+            session, user = values or (None, None)
+            glanced(_of_user(session, user_id), user, stored)
+
+        self._aside.glance(self._wanted(digest, user_id), found)
+
+    async def find(self, digest: bytes, user_id: UUID, stored: Stored | None = None) -> Session | None:
+        """Return the session behind a token's digest, expired or not, if it is that user's.
+
+        ``stored`` is what a glance of the same request has seen.
+        """
 
         async def load(_: tuple[int, ...]) -> list[Session | None]:
             rows = await self._database.fetch(BY_TOKEN, digest, user_id)
             return [session_of(rows[0], self._idle) if rows else None]
 
-        [session] = await self._aside.fetch([Wanted(self._session, session_key(digest))], load)
+        [session] = await self._aside.fetch([Wanted(self._session, session_key(digest))], load, stored)
         return _of_user(session, user_id)
 
-    async def find_with_user(self, digest: bytes, user_id: UUID) -> tuple[Session | None, User | None]:
-        """Return a session and its user, in one batch from the cache or one query."""
+    async def find_with_user(
+        self, digest: bytes, user_id: UUID, stored: Stored | None = None
+    ) -> tuple[Session | None, User | None]:
+        """Return a session and its user, in one batch from the cache or one query; ``stored`` as with ``find``."""
 
         async def load(missing: tuple[int, ...]) -> list[Any]:
             if missing == (0,):
@@ -107,9 +135,11 @@ class Sessions:
             rows = await self._database.fetch(WITH_USER, digest, user_id)
             return [session_of(rows[0], self._idle), user_of(rows[0])] if rows else [None, None]
 
-        wanted = [Wanted(self._session, session_key(digest)), Wanted(self._user, profile_key(user_id))]
-        session, user = await self._aside.fetch(wanted, load)
+        session, user = await self._aside.fetch(self._wanted(digest, user_id), load, stored)
         return _of_user(session, user_id), user
+
+    def _wanted(self, digest: bytes, user_id: UUID) -> list[Wanted]:
+        return [Wanted(self._session, session_key(digest)), Wanted(self._user, profile_key(user_id))]
 
     async def open(
         self,

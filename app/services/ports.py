@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from app.listings import DeviceRow, ListedUser, Origin, Page
     from app.values import Account, Credential, Profile, ProfileChange, Session, User
+
+
+Stored = list[bytes | None]
+"""What a look into the cache has found, for the same request to go on with."""
 
 
 class Clock(Protocol):
@@ -41,10 +45,20 @@ class AccountStore(Protocol):
 class SessionStore(Protocol):
     """Where sessions are kept."""
 
-    async def find(self, digest: bytes, user_id: UUID) -> Session | None:
+    def glance(self, digest: bytes, user_id: UUID, glanced: Callable[[Session | None, Stored | None], None]) -> None:
+        """Find a session at once or not at all: ``glanced`` gets it, or None and what to hand to ``find``."""
+
+    def glance_with_user(
+        self, digest: bytes, user_id: UUID, glanced: Callable[[Session | None, User | None, Stored | None], None]
+    ) -> None:
+        """Find a session together with its user, likewise."""
+
+    async def find(self, digest: bytes, user_id: UUID, stored: Stored | None = None) -> Session | None:
         """Find the session behind the digest of a token's secret, if it is that user's."""
 
-    async def find_with_user(self, digest: bytes, user_id: UUID) -> tuple[Session | None, User | None]:
+    async def find_with_user(
+        self, digest: bytes, user_id: UUID, stored: Stored | None = None
+    ) -> tuple[Session | None, User | None]:
         """Find a session together with its user."""
 
     async def open(

@@ -4,15 +4,15 @@ Values are filled under leases ("Scaling Memcache at Facebook", NSDI 2013): a re
 fill is accepted only while that lease stands; a delete removes value and lease together, so a reader that was slow
 cannot put back what a writer has just made stale.
 
-Every value and every lease carries the identity of the server that took it: its run id and the id of its replication
-history. A server that was restarted has another run id, and one that was promoted begins another history, even if it is
-the same process that was demoted in between; whatever such a server still holds from before counts as missing.
+Every value and every lease carries the identity of the server that took it. Whatever a server that was restarted or
+promoted still holds from before has another identity before it, and counts as missing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import functools
+import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +29,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.errors import CacheUnavailable
 from app.storage.breaker import Breaker
+from app.storage.identity import RECHECK, greet, server_of, trusted
+from app.storage.line import LineKeeper
 
 _SCRIPTS = Path(__file__).parent / "lua"
 FILL = (_SCRIPTS / "fill.lua").read_text()
@@ -37,18 +39,14 @@ LEASE_SECONDS = 10
 """Longer than a pool wait and a query together may take by default; a lease that runs out costs one refused fill."""
 
 MOST_CONNECTIONS = 8
-"""Round trips of one worker that may be under way at once; the next one waits, within its own timeout."""
+"""Round trips of one worker that may be under way at once, besides those of the line; the next one waits, within its own timeout."""
 
 MOST_KEYS = 512
 """Keys after which a batch is sent without waiting for the rest of the loop's tick."""
 
-_IDENTITY_BYTES = 16
-"""Bytes of the digest that stands for a server's run id and replication history."""
-
-RECHECK_SECONDS = 1.0
-"""How long a connection is taken to lead to the server it led to, without asking again (in the same round trip)."""
-
 KEYS_A_DELETE = 500
+
+_log = logging.getLogger("gatewatch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,10 @@ class Fill:
     ttl: float = 0.0
 
 
-_Read = tuple[Sequence[str], asyncio.Future[list[bytes | None]]]
+Answered = Callable[[list[bytes | None] | Exception], None]
+"""Takes the value of each key that was asked for, or why there is no answer."""
+
+_Read = tuple[Sequence[str], Answered]
 _Command = tuple[Any, ...]
 _Commands = Callable[[bytes], Sequence[_Command]]
 """Commands that depend on the identity of the server they are going to."""
@@ -95,6 +96,7 @@ class Cache:
         self._breaker = Breaker(failures=3, pause=1.0, clock=clock)
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
+        self._lines = LineKeeper(connect, timeout=timeout)
         self._batch: list[_Read] = []
         self._batched = 0
         self._sending: set[asyncio.Task[None]] = set()
@@ -112,7 +114,7 @@ class Cache:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             protocol=2,
-            redis_connect_func=_greet,
+            redis_connect_func=greet,
             driver_info=None,
         )
         return cls(lambda: kind(**options), timeout=timeout)
@@ -124,17 +126,29 @@ class Cache:
 
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, or None. All reads of one loop tick go out as one MGET."""
+        answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
+
+        def answered(outcome: list[bytes | None] | Exception) -> None:
+            if answer.done():
+                return
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        self.want(keys, answered)
+        return await answer
+
+    def want(self, keys: Sequence[str], answered: Answered) -> None:
+        """Read without waiting: ``answered`` is called later, once."""
         if self.in_doubt.is_set():
             raise CacheUnavailable("what was missed while Redis was away has to be deleted first")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[bytes | None]] = loop.create_future()
         if not self._batch:
-            loop.call_soon(self._send_batch)
-        self._batch.append((keys, answer))
+            asyncio.get_running_loop().call_soon(self._send_batch)
+        self._batch.append((keys, answered))
         self._batched += len(keys)
         if self._batched >= MOST_KEYS:
             self._send_batch()
-        return await answer
 
     async def lease(self, keys: Sequence[str]) -> list[Lease | None]:
         """Ask for a lease on each key; None where another reader holds one."""
@@ -175,6 +189,7 @@ class Cache:
 
     async def close(self) -> None:
         """Wait for what is being sent and close the connections."""
+        await self._lines.close()
         if self._sending:
             await asyncio.wait(self._sending, timeout=self._timeout)
         await self._drop_idle()
@@ -186,25 +201,45 @@ class Cache:
 
     def _send_batch(self) -> None:
         batch, self._batch, self._batched = self._batch, [], 0
-        if batch:
-            task = asyncio.get_running_loop().create_task(self._read_batch(batch))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
-
-    async def _read_batch(self, batch: list[_Read]) -> None:
+        if not batch:
+            return
         keys = [key for wanted, _ in batch for key in wanted]
+        line = None if self._breaker.is_open else self._lines.line()
+        if line is None:
+            self._ask_for(batch, keys)
+            return
+        self.round_trips += 1
+        line.ask(keys, functools.partial(self._answer, batch), functools.partial(self._line_broke, batch, keys))
+
+    def _line_broke(self, batch: list[_Read], keys: list[str], error: Exception) -> None:
+        if isinstance(error, TimeoutError):
+            _answer_all(batch, self._failed(error))
+        else:  # as with any connection that the server closed, the question is asked once more
+            self._ask_for(batch, keys)
+
+    def _ask_for(self, batch: list[_Read], keys: list[str]) -> None:
+        task = asyncio.get_running_loop().create_task(self._read_batch(batch, keys))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _read_batch(self, batch: list[_Read], keys: list[str]) -> None:
         try:
             server, replies = await self._ask(lambda _: [("MGET", *keys)])
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for each of these answers
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            _answer_all(batch, error)
             return
-        values = iter(replies[0])
-        for wanted, answer in batch:
-            mine = [_trusted(next(values), server) for _ in wanted]
-            if not answer.done():
-                answer.set_result(mine)
+        self._answer(batch, server, replies[0])
+
+    def _answer(self, batch: list[_Read], server: bytes, values: list[bytes | None]) -> None:
+        self._breaker.succeeded()
+        start = 0
+        for wanted, answered in batch:
+            end = start + len(wanted)
+            try:
+                answered([trusted(value, server) for value in values[start:end]])
+            except Exception:  # noqa: BLE001 - the others still get theirs
+                _log.exception("an answer from the cache could not be used")
+            start = end
 
     async def _ask(self, commands: _Commands) -> tuple[bytes, list[Any]]:
         """Send commands in one round trip on one connection; return its server's identity and the replies."""
@@ -214,15 +249,18 @@ class Cache:
             async with asyncio.timeout(self._timeout), self._slots:
                 server, replies = await self._exchange(commands)
         except (TimeoutError, OSError, RedisError) as error:
-            self._breaker.failed()
-            self.failures += 1
-            self.in_doubt.set()
-            raise CacheUnavailable(f"Redis did not answer: {type(error).__name__}") from error
+            raise self._failed(error) from error
         self._breaker.succeeded()
         for reply in replies:
             if isinstance(reply, ResponseError):  # out of memory, read-only: it refuses, but it answers
                 raise CacheUnavailable(f"Redis refused: {reply}")
         return server, replies
+
+    def _failed(self, error: Exception) -> CacheUnavailable:
+        self._breaker.failed()
+        self.failures += 1
+        self.in_doubt.set()
+        return CacheUnavailable(f"Redis did not answer: {type(error).__name__}")
 
     async def _exchange(self, commands: _Commands) -> tuple[bytes, list[Any]]:
         if self._idle:
@@ -239,12 +277,12 @@ class Cache:
         try:
             if not connection.is_connected:
                 await connection.connect()
-            server: _Server = connection.server  # type: ignore[attr-defined] # left there by _greet
-            sending = commands(server.identity)
-            recheck = bool(sending) and time.monotonic() - server.checked > RECHECK_SECONDS
+            server = server_of(connection)
+            sending = commands(server.digest)
+            recheck = bool(sending) and server.is_due
             if sending:
                 self.round_trips += 1
-                packed = [*sending, ("INFO", "replication")] if recheck else sending
+                packed = [*sending, RECHECK] if recheck else sending
                 await connection.send_packed_command(connection.pack_commands(packed), check_health=False)
             replies = [await _reply(connection) for _ in sending]
             if recheck:
@@ -255,7 +293,7 @@ class Cache:
                 self._idle.append(connection)
             else:  # a reply that is still on its way would answer the next question
                 await connection.disconnect(nowait=True)
-        return server.identity, replies
+        return server.digest, replies
 
 
 async def _reply(connection: AbstractConnection) -> Any:
@@ -274,44 +312,9 @@ def _fill_command(fill: Fill, server: bytes) -> _Command:
     return ("EVAL", FILL, 2, key, lease_key(key), fill.lease.token, server + fill.value, milliseconds)
 
 
-def _trusted(stored: bytes | None, server: bytes) -> bytes | None:
-    if stored is None or not stored.startswith(server):
-        return None
-    return stored[_IDENTITY_BYTES:]
-
-
-class _Server:
-    """The server at the end of a connection, and when it last said that it is still the same."""
-
-    __slots__ = ("checked", "history", "identity")
-
-    def __init__(self, run_id: bytes, told: dict[bytes, bytes]) -> None:
-        self.history = told.get(b"master_replid", b"")
-        if not run_id or not self.history or told.get(b"role") != b"master":
-            raise RedisConnectionError("this Redis is a replica, or does not say which server it is")
-        self.identity = hashlib.blake2b(run_id + self.history, digest_size=_IDENTITY_BYTES).digest()
-        self.checked = time.monotonic()
-
-    def recheck(self, answer: bytes) -> None:
-        """Raise when the server was demoted, or promoted again, under an open connection."""
-        told = _told(answer)
-        if told.get(b"role") != b"master" or told.get(b"master_replid") != self.history:
-            raise RedisConnectionError("this Redis is not the server it was")
-        self.checked = time.monotonic()
-
-
-def _told(answer: bytes) -> dict[bytes, bytes]:
-    pairs = (line.partition(b":") for line in answer.splitlines())
-    return {name: value for name, colon, value in pairs if colon}
-
-
-async def _greet(connection: AbstractConnection) -> None:
-    """Learn, once a connection, which server it leads to; refuse one that only follows another."""
-    await connection.on_connect()
-    await connection.send_command("INFO", "server", "replication", check_health=False)
-    answer: bytes = await connection.read_response(disable_decoding=True)
-    told = _told(answer)
-    connection.server = _Server(told.get(b"run_id", b""), told)  # type: ignore[attr-defined] # redis-py leaves room for it
+def _answer_all(batch: list[_Read], error: Exception) -> None:
+    for _, answered in batch:
+        answered(error)
 
 
 async def eviction_warning(redis: Redis) -> str | None:

@@ -10,6 +10,8 @@ How a request is recorded:
 - An event stream or a websocket lasts as long as its viewer stays, which says nothing of us: a route whose
   ``ctx.untimed`` is true, and every websocket, is timed to the first byte of its response only.
 - A request that was pipelined behind another starts when that one ends: the wait is not its route's.
+- A subclass of the protocol may answer a request by itself, past Sanic. It says so: ``begin`` at the first byte, then
+  ``answered`` or, if the client went away, ``left``. A request that it hands to Sanic after all goes on as one.
 - A method outside the standard ones is "_OTHER"; a path that no route matched has the route "".
 """
 
@@ -28,6 +30,8 @@ from observability.record.spans import FinishedRequest, RequestSpans, span_name
 from observability.record.trace import Trace, new_trace, parse_traceparent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sanic.request import Request
 
     from observability.record.recorder import Recorder
@@ -102,7 +106,7 @@ class _RecordedProtocol(WebSocketProtocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.first_byte:
-            self._begin()
+            self.begin()
         super().data_received(data)  # type: ignore[no-untyped-call]  # Sanic's own is not annotated
 
     async def send(self, data: bytes) -> None:
@@ -133,9 +137,21 @@ class _RecordedProtocol(WebSocketProtocol):
         if last:
             self.first_byte = _ENDED
         elif self.recv_buffer:
-            self._begin()
+            self.begin()
 
-    def _begin(self) -> None:
+    def answered(self, method: str, route: str, status: int, read: Callable[[], Request]) -> None:
+        """Record a request that was answered past Sanic. ``read`` makes one of its head, should it become a span."""
+        request = read() if self.recorder.spans is not None else None
+        self._record(request, method, route, status, "", time.perf_counter())
+        self.first_byte = 0.0
+
+    def left(self, method: str, route: str) -> None:
+        """Record a request past Sanic whose client did not stay for the answer."""
+        self._record(None, method, route, 0, "disconnected", time.perf_counter())
+        self.first_byte = _ENDED
+
+    def begin(self) -> None:
+        """Start the time of a request."""
         self.first_byte = time.perf_counter()
         self.recorder.in_flight += 1
 

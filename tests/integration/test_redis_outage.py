@@ -11,7 +11,8 @@ import pytest
 from persistent import PersistentRedis
 
 from app.errors import CacheUnavailable
-from app.storage.cache import RECHECK_SECONDS, Cache, Fill
+from app.storage.cache import Cache, Fill
+from app.storage.identity import RECHECK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,0 +1,270 @@
+"""The express way: hot requests answered from the cache within the protocol, past Sanic's parser, router and tasks.
+
+It is for a plain GET of a hot path that comes in one piece, on a connection that is doing nothing else, with a token
+whose session is cached and valid. Such a request is answered in two callbacks, one when its bytes come and one when the
+cache's do, byte for byte as the handlers would answer it. Whatever is not exactly that goes to Sanic with the same
+bytes, as if nothing had happened: errors, limits reached, misses, pipelined requests, a server that drains.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from sanic.compat import Header
+from sanic.http import Stage
+
+from app.handlers.bearer import token_of
+from app.handlers.strict import HEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sanic import Request
+    from sanic.server.protocols.http_protocol import HttpProtocol
+
+    from app.handlers.limits import OwnLimit
+    from app.security.clients import TrustedProxies
+    from app.security.tokens import Token
+    from app.services.ports import Stored
+    from app.services.sessions import SessionService
+    from app.values import Session, User
+
+    Done = Callable[[Any | None, Stored | None], None]
+else:  # mixed into a subclass of it, which is not known here
+    HttpProtocol = object
+
+LONGEST_HEAD = 4096
+"""Bytes past which a head is left to Sanic, which knows how long one may be."""
+
+_TELLING = re.compile(
+    rb"\r\n(authorization|connection|content-length|expect|host|transfer-encoding|upgrade|x-forwarded-for):[ \t]*([^\r]*)",
+    re.IGNORECASE,
+)
+"""The headers that decide how a request is to be read and answered."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Hot(NamedTuple):
+    """A hot path: how it is asked for at once, and how what is found is answered."""
+
+    path: str
+    status: int
+    ask: Callable[[Token, Done], None]
+    write: Callable[[Any], bytes]
+    limit: OwnLimit | None
+
+
+class Asked(NamedTuple):
+    """A request on the express way."""
+
+    hot: Hot
+    token: Token
+    address: str
+    head: bytes
+
+
+class Express:
+    """Reads what may go the express way."""
+
+    def __init__(self, sessions: SessionService, limits: Mapping[str, OwnLimit], proxies: TrustedProxies) -> None:
+        hot = (
+            Hot("/auth/check", 204, sessions.check_at_once, _checked, limits.get("/auth/check")),
+            Hot("/auth/me", 200, sessions.me_at_once, _me, limits.get("/auth/me")),
+        )
+        self._hot = {each.path.encode(): each for each in hot}
+        self._proxies = proxies
+
+    def read(self, data: bytes, peer: str) -> Asked | None:
+        """Return the request that bytes from a peer are, if it may go the express way and its client may ask now."""
+        hot = self._hot.get(data[4 : data.find(b" ", 4)])
+        if hot is None or not _is_one_plain_get(data):
+            return None
+        told = _told(data)
+        token = told and token_of(told.authorization)
+        if not told or not token:
+            return None
+        address = self._proxies.client(peer, told.forwarded)
+        if hot.limit is not None and hot.limit.spend(address):
+            return None
+        return Asked(hot, token, address, data)
+
+
+def _is_one_plain_get(data: bytes) -> bool:
+    return (
+        data.startswith(b"GET ")
+        and data.endswith(b"\r\n\r\n")
+        and b" HTTP/1.1\r\n" in data
+        and len(data) <= LONGEST_HEAD
+        and HEAD.fullmatch(data, 0, len(data) - 4) is not None
+    )
+
+
+class _Told(NamedTuple):
+    authorization: str
+    forwarded: list[str]
+
+
+def _told(head: bytes) -> _Told | None:
+    """Return what the headers say, or None when they ask for more than a plain answer, or for less than one Host."""
+    authorization = host = None
+    forwarded: list[str] = []
+    for name, value in _TELLING.findall(head):
+        match name.lower():
+            case b"authorization" if authorization is None:
+                authorization = value.decode("latin-1")
+            case b"host" if host is None:
+                host = value
+            case b"x-forwarded-for":
+                forwarded.append(value.decode(errors="surrogateescape"))
+            case b"connection" if value.lower() == b"keep-alive":
+                pass
+            case _:
+                return None
+    return None if host is None or authorization is None else _Told(authorization, forwarded)
+
+
+def express(protocol: type[HttpProtocol]) -> type[HttpProtocol]:
+    """Return a protocol that sends what it can the express way, if the application's ``ctx.express`` is one."""
+    counts = () if hasattr(protocol, "answered") else (_Uncounted,)
+    return type("ExpressProtocol", (_ExpressProtocol, *counts, protocol), {})
+
+
+def stored_of(request: Request) -> Stored | None:
+    """Return what the express way has seen in the cache of this very request, before it left it to Sanic."""
+    return getattr(request.protocol, "stored", None)
+
+
+class _Uncounted:
+    """Stands in for the recorder's protocol while telemetry is off."""
+
+    __slots__ = ()
+
+    def begin(self) -> None:
+        """Do nothing."""
+
+    def answered(self, *_: object) -> None:
+        """Do nothing."""
+
+    def left(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class _ExpressProtocol(HttpProtocol):
+    """Mixed in before the protocol that serves everything else."""
+
+    transport: Any
+    conn_info: Any
+    express: Express | None
+    waiting: bool
+    """Whether the connection's task waits for bytes."""
+    pending: Asked | None
+    behind: bytes
+    """What came while a request was pending."""
+    stored: Stored | None
+    """What was seen of the one request that is in the buffer; gone as soon as anything follows it."""
+    begin: Callable[[], None]
+    answered: Callable[[str, str, int, Callable[[], Request]], None]
+    left: Callable[[str, str], None]
+    draining: bool
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.express = getattr(self.app.ctx, "express", None)
+        self.waiting = False
+        self.pending = None
+        self.behind = b""
+        self.stored = None
+
+    async def receive_more(self) -> None:
+        """Wait for bytes."""
+        self.waiting = True
+        try:
+            await super().receive_more()  # type: ignore[no-untyped-call] # Sanic's own is not annotated
+        finally:
+            self.waiting = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self.pending is not None:
+            self.behind += data
+            self.transport.pause_reading()
+            return
+        self.stored = None
+        asked = self.express.read(data, self.conn_info.client_ip) if self.express and self._is_free() else None
+        if asked is None:
+            super().data_received(data)
+            return
+        self.begin()
+        self.pending = asked
+        self._time = time.monotonic()
+        self._http.stage = Stage.HANDLER
+        asked.hot.ask(asked.token, functools.partial(self._answer, asked))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget a connection, and the request that is pending on it."""
+        if self.pending is not None:
+            self.left("GET", self.pending.hot.path)
+            self.pending = None
+        super().connection_lost(exc)  # type: ignore[no-untyped-call] # Sanic's own is not annotated
+
+    def _is_free(self) -> bool:
+        """Say whether the connection's task waits for a request, and nobody has to wait to be written to."""
+        return (
+            self.waiting
+            and not self.recv_buffer
+            and self._http.stage is Stage.IDLE
+            and not self.draining
+            and self._can_write.is_set()
+        )
+
+    def _answer(self, asked: Asked, found: Any | None, stored: Stored | None) -> None:
+        if self.pending is not asked or self.transport is None or self.transport.is_closing():
+            return  # the client is gone
+        self.pending = None
+        self._http.stage = Stage.IDLE
+        if found is not None:
+            self.transport.write(asked.hot.write(found))
+            self._time = time.monotonic()
+            self.answered("GET", asked.hot.path, asked.hot.status, functools.partial(self._request, asked))
+        else:
+            if asked.hot.limit is not None:
+                asked.hot.limit.give_back(asked.address)  # Sanic's way spends it again
+            self.stored = stored
+            super().data_received(asked.head)
+        if self.behind:
+            behind, self.behind = self.behind, b""
+            self.transport.resume_reading()
+            self.data_received(behind)
+
+    def _request(self, asked: Asked) -> Request:
+        lines = asked.head[:-4].decode(errors="surrogateescape").split("\r\n")[1:]
+        pairs = (line.split(":", 1) for line in lines)
+        request: Request = self.request_class(
+            url_bytes=asked.hot.path.encode(),
+            headers=Header([(name.lower(), value.lstrip()) for name, value in pairs]),
+            version="1.1",
+            method="GET",
+            transport=self.transport,
+            app=self.app,
+        )
+        return request
+
+
+def _checked(session: Session) -> bytes:
+    return (
+        b"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nX-User-Id: %b\r\nX-Session-Id: %b\r\n"
+        b"connection: keep-alive\r\n\r\n" % (str(session.user_id).encode(), str(session.id).encode())
+    )
+
+
+def _me(user: User) -> bytes:
+    body = _encode(user)
+    return (
+        b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\ncontent-length: %d\r\nconnection: keep-alive\r\n"
+        b"content-type: application/json\r\n\r\n%b" % (len(body), body)
+    )
