@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("hot", "check and me beside bare Sanic, CPU a request", 180, "benchmarks.hot_path"),
     Benchmark("check", "check and me beside fastapi-users, requests/s a core", 70, "benchmarks.check"),
     Benchmark("cold", "checks that find nothing cached, beside fastapi-users' warm ones", 60, "benchmarks.cold"),
+    Benchmark("passwords", "argon2id by three libraries at OWASP's equal strengths", 180, "benchmarks.passwords"),
     Benchmark("login", "logins/s beside bare argon2id calls", 60, "benchmarks.login"),
     Benchmark(
         "storm", "checks while 8 clients log in, and fastapi-users under the same storm", 150, "benchmarks.storm"
