@@ -29,7 +29,7 @@ TIMEOUT = 30.0
 class Cost(msgspec.Struct, frozen=True):
     """One measurement.
 
-    ``cpu`` is the server process's user and system seconds a request; ``rate`` is requests/s; ``driver`` is how much of
+    ``cpu`` is the server's user and system seconds a request, of the processes named; ``rate`` is requests/s; ``driver`` is how much of
     a core the driver used: near 1, it measured itself. ``p50`` and ``p95`` are seconds, from the intended time at a
     steady rate.
     """
@@ -63,7 +63,7 @@ async def drive(
     payloads: Sequence[bytes],
     *,
     status: int,
-    pid: int,
+    pid: int | tuple[int, ...],
     connections: int,
     seconds: float,
     repeat: bool = True,
@@ -95,7 +95,14 @@ async def drive(
 
 
 async def pace(
-    url: str, payloads: Sequence[bytes], *, status: int, pid: int, connections: int, seconds: float, rate: float
+    url: str,
+    payloads: Sequence[bytes],
+    *,
+    status: int,
+    pid: int | tuple[int, ...],
+    connections: int,
+    seconds: float,
+    rate: float,
 ) -> Cost:
     """Send ``payloads`` in turn at ``rate`` requests/s; one that finds no free connection waits, and its wait counts."""
     run, turn, count = _Run(url, status, pid, connections), itertools.cycle(payloads), max(1, int(seconds * rate))
@@ -135,12 +142,14 @@ async def pace(
 class _Run:
     """One measurement under way: its connections, and what came back over them."""
 
-    def __init__(self, url: str, status: int, pid: int, connections: int) -> None:
-        self._url, self._status, self._server, self._self = url, status, psutil.Process(pid), psutil.Process()
+    def __init__(self, url: str, status: int, pid: int | tuple[int, ...], connections: int) -> None:
+        self._url, self._status = url, status
+        self._server = [psutil.Process(each) for each in (pid if isinstance(pid, tuple) else (pid,))]
+        self._driver = [psutil.Process()]
         self.connections = [connection_to(url) for _ in range(connections)]
         self.took = array("d")
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._before, self._began = (_cpu(self._server), _cpu(self._self)), time.perf_counter()
+        self._before, self._began = (_cpu(self._server), _cpu(self._driver)), time.perf_counter()
 
     def take(self, answer: Answer, since: float) -> bool:
         """Count an answer; a wrong one ends the run, and says no."""
@@ -169,12 +178,12 @@ class _Run:
             requests=count,
             rate=count / seconds,
             cpu=(_cpu(self._server) - self._before[0]) / count,
-            driver=(_cpu(self._self) - self._before[1]) / seconds,
+            driver=(_cpu(self._driver) - self._before[1]) / seconds,
             p50=ordered[count // 2],
             p95=ordered[count * 95 // 100],
         )
 
 
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _cpu(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return float(sum(each.user + each.system for each in times))
