@@ -119,12 +119,17 @@ def check_requests(scenario: Scenario) -> None:
         for source in request.capture.values():
             if not source.startswith((_HEADER, "/")) and source:
                 raise ValueError(f"request.{step}: capture {source!r} is neither a JSON pointer nor header:NAME")
-        for name in sorted(_names(request)):
+        try:
+            names = sorted(_names(request))
+        except ValueError as error:
+            raise ValueError(f"request.{step}: {error}") from None
+        for name in names:
             if name not in known:
                 raise ValueError(f"request.{step}: {{{name}}} is neither in [data] nor captured anywhere")
 
 
 def _names(request: Request) -> set[str]:
+    """Return the values that a request needs; raise ValueError for a text that is no template."""
     texts = [request.path, *request.headers.values(), request.text or "", *_strings(request.json)]
     return {name for text in texts for name in Template(text).names}
 

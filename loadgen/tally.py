@@ -28,6 +28,7 @@ SLOWEST = 10
 EXAMPLES = 3
 """How many requests of each kind of failure are told."""
 
+_ROUNDING = 1e-6  # A request due on the second belongs to the second that begins, whatever floats make of it.
 _SAID = 200
 _SHED = frozenset({429, 503})
 _SERVER_FAULT = 500
@@ -163,7 +164,7 @@ class StepTally:
         return counts
 
     def _of(self, intended: float) -> _Open:
-        at = int(intended - self.start)
+        at = int(intended - self.start + _ROUNDING)
         if at != self._at:
             self._at = at
             found = self._blocks.get(at)
@@ -247,7 +248,7 @@ class Tally:
 
     def moment(self, now: float) -> _OpenMoment:
         """Return the second that ``now`` lies in, to count into."""
-        at = max(0, int(now - self._start))
+        at = max(0, int(now - self._start + _ROUNDING))
         if at != self._at:
             self._at = at
             found = self._moments.get(at)

@@ -116,7 +116,7 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
     broken.write_text("users = [")
     data = tmp_path / "data"
     for arguments, says in [
-        (["nope"], "unknown scenario 'nope'; the known ones are baseline, smoke"),
+        (["nope"], "unknown scenario 'nope'; the known ones are baseline, journeys, peak, smoke"),
         ([str(broken)], f"scenario {broken}: "),
         (["smoke", "--target", "ftp://127.0.0.1:1"], "must look like http://host:port"),
         (["smoke", "--slo", str(tmp_path / "none.toml")], "cannot read targets"),
@@ -126,6 +126,11 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
         (["smoke", "--rate", "nan"], "--rate must be above 0"),
         (["smoke", "--duration", "0"], "--duration must be above 0"),
         (["smoke", "--users", "20001"], "--users must be 20,000 or less"),
+        (["spike", "--rate", "100"], "--rate contradicts the stages of scenario spike"),
+        (["smoke", "--connections", "21"], "connections: more than users"),
+        (["smoke", "--processes", "21"], "processes: each one needs a user"),
+        (["smoke", "--target", "http://127.0.0.1:1", "--ca", str(broken)], "--ca is for https targets"),
+        (["smoke", "--target", "https://127.0.0.1:1", "--ca", str(broken)], "cannot read certificates"),
         (["smoke", "--run-id", "../up"], "--run-id '../up'"),
     ]:
         (line,) = _refused(*arguments, "--data-dir", str(data)).splitlines()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from loadgen.errors import PlanError, TargetError
 from loadgen.plan import change_scenario, load_scenario, scenarios
 from loadgen.prepare import spare_sessions
+from loadgen.scenario import Scenario
 from loadgen.target import parse_target
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from loadgen.scenario import Scenario
 
 GOOD = """
 name = "mine"
@@ -35,16 +36,53 @@ def test_the_package_brings_the_guides_baseline() -> None:
 
 
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
-def test_every_endpoint_has_five_percent(scenario: Scenario) -> None:
-    """No step of a scenario that comes with the package is rarer than one request in twenty."""
-    mix = scenario.mix
-    assert sum(mix.values()) == 100
-    assert min(mix.values()) >= 5
+def test_every_endpoint_can_be_judged(scenario: Scenario) -> None:
+    """In a scenario that comes with the package, each step comes at least 59 times: enough for a p95."""
+    if scenario.journey:
+        sent = Counter(step for journey in scenario.journey for step in journey.steps * journey.weight)
+    else:
+        sent = Counter(scenario.mix)
+    assert min(sent.values()) * scenario.requests / sent.total() >= 59
+
+
+@pytest.mark.parametrize(
+    ("name", "summary", "errors"),
+    [
+        ("peak", "500 users, 5,000 req/min, 10 min", 0.001),
+        ("spike", "100 to 1,000 users, 1,000 to 10,000 req/min, 3 min", 1.0),
+        ("soak", "100 users, 1,000 req/min, 24 h", 0.01),
+        ("sustained", "200 users, 11,300 req/min, 2 min", 0.01),
+        ("throughput", "500 users, 56,500 req/min, 2 min", 0.001),
+    ],
+)
+def test_the_guides_loads_are_there(name: str, summary: str, errors: float) -> None:
+    """Peak, spike, soak and throughput are the guide's numbers."""
+    scenario = load_scenario(name)
+    assert (scenario.summary, scenario.allowed_error_rate) == (summary, errors)
+
+
+@pytest.mark.parametrize(
+    ("name", "a_minute"),
+    [
+        ("sustained", {"register": 100, "login": 1000, "check": 5000, "me": 5000, "profile": 200}),
+        ("throughput", {"register": 500, "login": 5000, "check": 25_000, "me": 25_000, "profile": 1000}),
+    ],
+)
+def test_the_throughput_rows_are_the_guides(name: str, a_minute: dict[str, int]) -> None:
+    """Each operation comes as often as its row says; validations are half checks, half looks at oneself."""
+    scenario = load_scenario(name)
+    size = sum(scenario.mix.values())
+    assert {step: scenario.rate_per_minute * share / size for step, share in scenario.mix.items()} == a_minute
+
+
+def test_a_spike_allows_no_500() -> None:
+    """It may shed, but not break."""
+    assert load_scenario("spike").allowed_server_errors == 0
 
 
 def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
     """The message names every scenario that there is."""
-    with pytest.raises(PlanError, match=r"unknown scenario 'nope'; the known ones are baseline, smoke"):
+    with pytest.raises(PlanError, match=r"unknown scenario 'nope'; the known ones are baseline, journeys, peak, smoke"):
         load_scenario("nope")
 
 
@@ -90,6 +128,40 @@ def test_a_mix_that_cannot_be_is_refused(tmp_path: Path, mix: str, says: str) ->
     path.write_text(GOOD.replace("check = 1", mix))
     with pytest.raises(PlanError, match=says):
         load_scenario(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"seconds": None}, "seconds: missing"),
+        ({"stage": [{"seconds": 3}]}, "the stages say how long"),
+        ({"stage": [{"seconds": 5, "users": 2}]}, "may only grow"),
+        ({"rate_per_minute": 0}, "rate_per_minute: missing"),
+        ({"shape": "closed"}, "a closed scenario has users who think"),
+        ({"think": {"mean_s": 1}}, "nobody thinks"),
+        ({"shape": "journeys"}, "belong together"),
+        ({"journey": [{"steps": ["check"]}]}, "belong together"),
+        ({"shape": "journeys", "journey": [{"steps": ["check"]}]}, "with journeys there is no mix"),
+        ({"connections": 4}, "connections: more than users"),
+        ({"processes": 4}, "processes: each one needs a user"),
+        ({"connections": 1, "processes": 2}, "processes: each one needs a user"),
+        ({"prepare": ["login"]}, "they belong to requests of your own"),
+        ({"request": {"a": {"path": "/"}}}, "unknown step 'check'"),
+        ({"request": {"check": {"path": "/{id}"}}}, "{id} is neither in"),
+        ({"request": {"check": {"path": "/{0}"}}}, "not the name of a value"),
+        ({"request": {"check": {"path": "/{"}}}, "request.check"),
+        ({"request": {"check": {"path": "/", "json": {}, "text": ""}}}, "either json or text"),
+        ({"request": {"check": {"path": "/", "capture": {"a": "b"}}}}, "neither a JSON pointer"),
+        ({"request": {"check": {"path": "/", "headers": {"A": "b\r\nC: d"}}}}, "without line breaks"),
+        ({"data": {"a": []}, "request": {"check": {"path": "/"}}}, "a list may not be empty"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(changes: dict[str, Any], says: str) -> None:
+    """Shapes, stages, users and requests that do not go together are told by name."""
+    fields = {"name": "mine", "users": 3, "rate_per_minute": 60, "seconds": 5, "mix": {"check": 1}}
+    with pytest.raises(msgspec.ValidationError) as caught:
+        msgspec.convert(fields | changes, Scenario)
+    assert says in str(caught.value)
 
 
 def test_a_missing_file_and_bytes_that_are_no_text_are_clear(tmp_path: Path) -> None:
