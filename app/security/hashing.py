@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_WEIGHT = 1 / 8
-"""Of the newest duration in the mean that is expected of the next; TCP's for round trips (RFC 6298)."""
+_WEIGHT, _SPREAD_WEIGHT = 1 / 8, 1 / 4
+"""Of the newest duration in the mean that is expected of the next, and in the mean deviation; TCP's for round trips (RFC 6298)."""
 
 
 class HashMeter(Protocol):
@@ -64,6 +64,7 @@ class HashThreads:
         self._most_time = most_time
         self._taken = 0
         self._mean = 0.0
+        self._spread = 0.0
         self._meter = meter
         self._clock = clock
 
@@ -80,7 +81,8 @@ class HashThreads:
     async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Do the work in a thread and return what it returns. Raises HashingBusy."""
         expected = self.expected()
-        if self._taken >= self._limit or (not self.idle and expected > self._most_time):
+        too_late = expected + 2 * self._spread > self._most_time  # most, and not half, are to be in time
+        if self._taken >= self._limit or (too_late and not self.idle):
             self._meter.refuse()
             raise HashingBusy(
                 "more passwords are waiting to be hashed than can be in time", retry_after=max(1, math.ceil(expected))
@@ -105,6 +107,8 @@ class HashThreads:
         self._taken -= 1
         if not future.cancelled() and future.exception() is None:
             duration = future.result()[1]
+            if self._mean:
+                self._spread += (abs(duration - self._mean) - self._spread) * _SPREAD_WEIGHT
             self._mean += (duration - self._mean) * (_WEIGHT if self._mean else 1)
             self._meter.end(duration)
 

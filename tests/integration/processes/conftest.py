@@ -65,7 +65,8 @@ class Serve:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
         for name in ("DATABASE_URL", "DATABASE_REPLICA_URLS", "REDIS_URL"):
             inherited.pop(name, None)
-        settings = {"GATEWATCH_PORT": str(self.port), "GATEWATCH_DATA_DIR": str(self.folder), **environment}
+        settings = {"GATEWATCH_PORT": str(self.port), "GATEWATCH_DATA_DIR": str(self.folder)}
+        settings |= {"GATEWATCH_HASH_MAX_TIME": "60"} | environment  # a busy machine is no reason to refuse
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "app", "serve"],
             env=inherited | settings,

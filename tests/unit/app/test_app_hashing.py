@@ -102,6 +102,29 @@ async def test_who_would_be_done_too_late_is_refused_at_once(meter: HashMeter, g
         hashing.close()
 
 
+async def test_durations_that_vary_are_reckoned_with(meter: HashMeter, go: threading.Event) -> None:
+    """Where the mean would just do, half would be late: that is too late when durations differ."""
+    now = 0.0
+    hashing = HashThreads(threads=1, queue=100, meter=meter, most_time=3, clock=lambda: now)
+
+    def take(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    try:
+        for seconds in (0.1, 1.9) * 50:
+            await hashing.run(take, seconds)
+        tasks = await _held(hashing, go, 1)
+        assert hashing.expected() < 2.5
+        with pytest.raises(HashingBusy):
+            await hashing.run(int)
+        go.set()
+        await asyncio.gather(*tasks)
+    finally:
+        go.set()
+        hashing.close()
+
+
 async def test_a_free_thread_is_never_refused(meter: HashMeter) -> None:
     """Where a single password takes too long, one at a time is still let in."""
     hashing = HashThreads(threads=1, queue=9, meter=meter, most_time=1e-9)
