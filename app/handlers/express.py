@@ -81,8 +81,9 @@ class Express:
 
     def read(self, data: bytes, peer: str) -> Asked | None:
         """Return the request that bytes from a peer are, if it may go the express way and its client may ask now."""
-        hot = self._hot.get(data[4 : data.find(b" ", 4)])
-        if hot is None or not _is_one_plain_get(data):
+        end = data.find(b" ", 4)
+        hot = self._hot.get(data[4:end])
+        if hot is None or not _is_one_plain_get(data, end):
             return None
         told = _told(data)
         token = told and token_of(told.authorization)
@@ -94,11 +95,12 @@ class Express:
         return Asked(hot, token, address, data)
 
 
-def _is_one_plain_get(data: bytes) -> bool:
+def _is_one_plain_get(data: bytes, end: int) -> bool:
+    """Say whether bytes are one request with no body, whose target ends where it is said to."""
     return (
         data.startswith(b"GET ")
+        and data.startswith(b" HTTP/1.1\r\n", end)
         and data.endswith(b"\r\n\r\n")
-        and b" HTTP/1.1\r\n" in data
         and len(data) <= LONGEST_HEAD
         and HEAD.fullmatch(data, 0, len(data) - 4) is not None
     )
@@ -111,14 +113,16 @@ class _Told(NamedTuple):
 
 def _told(head: bytes) -> _Told | None:
     """Return what the headers say, or None when they ask for more than a plain answer, or for less than one Host."""
-    authorization = host = None
+    authorization = host = length = None
     forwarded: list[str] = []
     for name, value in _TELLING.findall(head):
         match name.lower():
             case b"authorization" if authorization is None:
-                authorization = value.decode("latin-1")
+                authorization = value.decode(errors="surrogateescape")  # as Sanic does
             case b"host" if host is None:
                 host = value
+            case b"content-length" if length is None and value == b"0":
+                length = value
             case b"x-forwarded-for":
                 forwarded.append(value.decode(errors="surrogateescape"))
             case b"connection" if value.lower() == b"keep-alive":

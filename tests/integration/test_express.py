@@ -1,0 +1,299 @@
+"""The express way of hot requests: nobody can tell it from Sanic's, and only what is plain goes there."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import running
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from app.handlers.bearer import token_of
+from observability.record.spans import RequestSpans
+from observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from running import Serve, Service
+
+    from app.embedded import Server
+
+PATHS = ("/auth/check", "/auth/me")
+
+
+class Caller:
+    """Somebody with a session that is cached, and how many of the requests with it were decided by the service's ordinary methods."""
+
+    def __init__(self, service: Service, authorization: str) -> None:
+        self.service = service
+        self.authorization = authorization
+        self.ordinary = 0
+
+    def request(self, path: str, *more: str, start: str = "GET {} HTTP/1.1", host: str = "Host: x") -> bytes:
+        """Write a request with the token."""
+        lines = [start.format(path), *([host] if host else []), f"Authorization: {self.authorization}", *more]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection on which the service waits for a request."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.service.port)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        await answer_of(reader)
+        return reader, writer
+
+    async def say(self, *parts: bytes, answers: int = 1) -> list[bytes]:
+        """Send bytes on a connection of their own, in pieces that arrive one by one; return so many answers."""
+        reader, writer = await self.open()
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.05 if len(parts) > 1 else 0)
+        answers_got = [await answer_of(reader) for _ in range(answers)]
+        writer.transport.abort()
+        return answers_got
+
+
+async def answer_of(reader: asyncio.StreamReader) -> bytes:
+    """Read one answer, head and body."""
+    async with asyncio.timeout(30):
+        head = await reader.readuntil(b"\r\n\r\n")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        return head + (await reader.readexactly(int(lengths[0].split(b":")[1])) if lengths else b"")
+
+
+def watched(service: Service, authorization: str, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """Return the caller with that token."""
+    caller, sessions = Caller(service, authorization), service.parts.services.sessions
+
+    def counted(method: Any) -> Any:
+        async def call(*values: Any) -> Any:
+            caller.ordinary += 1
+            return await method(*values)
+
+        return call
+
+    monkeypatch.setattr(sessions, "check", counted(sessions.check))
+    monkeypatch.setattr(sessions, "me", counted(sessions.me))
+    return caller
+
+
+@pytest.fixture
+async def caller(service: Service, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """Log somebody in, and have everything of theirs cached."""
+    bearer = await service.person()
+    await service.client.get("/auth/me", headers=bearer)
+    return watched(service, bearer["Authorization"], monkeypatch)
+
+
+HEADERS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "those of a browser": ("User-Agent: x", "Accept: */*", "Accept-Encoding: gzip", "Cookie: a=b; c=d"),
+    "those of gateways": ("X-Forwarded-For: 203.0.113.1", "X-Forwarded-Proto: https", "Content-Length: 0"),
+    "one to keep the connection": ("Connection: keep-alive",),
+    "other letters": ("CONNECTION: Keep-Alive", "X-Word: gr\xfc\xdf"),
+    "a trace": ("Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",),
+}
+
+
+async def test_the_express_way_answers_as_the_handlers_do(caller: Caller) -> None:
+    """Byte for byte; a query that says nothing is what makes the second request an ordinary one."""
+    for path, (name, headers) in itertools.product(PATHS, HEADERS.items()):
+        before = caller.ordinary
+        [express] = await caller.say(caller.request(path, *headers))
+        assert caller.ordinary == before, name
+        assert await caller.say(caller.request(path + "?", *headers)) == [express], name
+        assert caller.ordinary == before + 1, name
+        assert express.startswith(b"HTTP/1.1 20"), name
+
+
+NOT_PLAIN: dict[str, tuple[dict[str, Any], tuple[str, ...], int]] = {
+    "HTTP/1.0": ({"start": "GET {} HTTP/1.0"}, ("X-Word: HTTP/1.1",), 204),
+    "HTTP/1.0, though a header ends like HTTP/1.1": ({"start": "GET {} HTTP/1.0"}, ("X-Word: a HTTP/1.1",), 204),
+    "a connection to be closed": ({}, ("Connection: close",), 204),
+    "POST": ({"start": "POST {} HTTP/1.1"}, (), 405),
+    "another path": ({"start": "GET {}/x HTTP/1.1"}, (), 404),
+    "no Host": ({"host": ""}, (), 400),
+    "two Hosts": ({}, ("Host: y",), 400),
+    "a folded line": ({}, ("X-Word: a", " b"), 400),
+    "a space before a colon": ({}, ("Transfer-Encoding : chunked",), 400),
+    "two lengths": ({}, ("Content-Length: 0", "Content-Length: 0"), 400),
+    "a long head": ({}, ("X-Word: " + "x" * 5000,), 204),
+    "too long a head": ({}, ("X-Word: " + "x" * 9000,), 413),
+    "an expectation": ({}, ("Content-Length: 2", "Expect: cake"), 417),
+    "a second token": ({}, ("Authorization: Bearer x",), 204),
+}
+
+
+async def test_what_is_not_plain_is_left_to_sanic(caller: Caller) -> None:
+    """Whatever the express way does not know by heart is read by the one reader that does."""
+    for name, (named, more, status) in NOT_PLAIN.items():
+        before = caller.ordinary
+        [answer] = await caller.say(caller.request("/auth/check", *more, **named))
+        assert int(answer.split()[1]) == status, name
+        assert caller.ordinary - before == (status == 204), name
+
+
+async def test_a_bad_token_is_refused_the_ordinary_way(caller: Caller) -> None:
+    """Nobody is turned away by the express way alone."""
+    good = caller.authorization
+    others = ("", "Bearer", "Bearer x", good.replace("Bearer", "Basic"), good + "\xa0", "Bearer gw_" + "A" * 64)
+    for authorization in others:
+        caller.authorization = authorization
+        [answer] = await caller.say(caller.request("/auth/check"))
+        assert answer.startswith(b"HTTP/1.1 401 "), authorization
+        assert b'"code":"not-authenticated"' in answer
+
+
+async def test_a_token_of_another_user_is_refused(caller: Caller, service: Service) -> None:
+    """The secret of one session with the id of another user opens nothing, though the session is cached."""
+    other = (await service.person("bob@example.org"))["Authorization"]
+    caller.authorization = f"Bearer {other.split()[1][:24]}{caller.authorization.split()[1][24:]}"
+    for path in PATHS:
+        [answer] = await caller.say(caller.request(path))
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_answers_keep_their_order(caller: Caller) -> None:
+    """Requests that come in one piece, in halves, or behind one whose answer is pending are answered in turn."""
+    check, me, live = (
+        caller.request("/auth/check"),
+        caller.request("/auth/me"),
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    turns = [check, me, live, check, check, live, me, me]
+    kinds = {check: b"204", me: b'"email"', live: b'"status"'}
+    for parts in (
+        [b"".join(turns)],
+        [turn[i:j] for turn in turns for i, j in ((0, 9), (9, None))],
+        [check, b"".join(turns[1:3]), *turns[3:]],
+    ):
+        answers = await caller.say(*parts, answers=len(turns))
+        assert [kinds[turn] in answer for turn, answer in zip(turns, answers, strict=True)] == [True] * len(turns)
+
+
+async def test_bytes_behind_a_pending_request_wait_for_it(caller: Caller, service: Service, redis: Server) -> None:
+    """While Redis is asked, the next requests of the connection are not read past it, and none is lost."""
+    reader, writer = await caller.open()
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        writer.write(caller.request("/auth/me"))
+        await until(lambda: service.telemetry.recorder.in_flight == 1)
+        for _ in range(3):
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(0.01)
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    answers = [await answer_of(reader) for _ in range(4)]
+    assert [b'"email"' in answer for answer in answers] == [True, False, False, False]
+    writer.transport.abort()
+
+
+async def test_a_frozen_redis_costs_nobody_an_answer(caller: Caller, redis: Server) -> None:
+    """Who was on the express way when it failed is answered from PostgreSQL."""
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        [answer] = await caller.say(caller.request("/auth/check"))
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert caller.ordinary == 1
+
+
+async def test_what_a_request_saw_is_not_shown_to_the_next(caller: Caller, service: Service) -> None:
+    """A look into the cache serves the request that looked: after a logout the same bytes on the same connection are refused."""
+    reader, writer = await caller.open()
+    for _ in range(3):
+        await service.parts.cache.delete([f"session:{digest_of(caller)}"])
+        writer.write(caller.request("/auth/check"))
+        assert (await answer_of(reader)).startswith(b"HTTP/1.1 204 ")
+    await service.client.post("/auth/logout", headers={"Authorization": caller.authorization})
+    for more in ((), ("Connection: close",)):
+        writer.write(caller.request("/auth/check", *more))
+        assert (await answer_of(reader)).startswith(b"HTTP/1.1 401 ")
+    writer.transport.abort()
+
+
+async def test_a_miss_is_limited_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that leaves the express way has not asked twice, and the last one allowed is the last."""
+    async with serve(limit_checks=(4, 3600)) as service:
+        caller = watched(service, (await service.person())["Authorization"], monkeypatch)
+        statuses = []
+        for _ in range(5):
+            await service.parts.cache.delete([f"session:{digest_of(caller)}"])
+            statuses += [answer.split()[1] for answer in await caller.say(caller.request("/auth/check"))]
+        assert statuses == [b"204"] * 4 + [b"429"]
+
+
+async def test_each_request_is_recorded_once(caller: Caller, service: Service, redis: Server) -> None:
+    """Those answered at once, those that missed, and those whose client did not stay."""
+    recorder = service.telemetry.recorder
+    before = counted(service)
+    for path in PATHS:
+        await caller.say(caller.request(path))
+    await service.parts.cache.delete([f"session:{digest_of(caller)}"])
+    await caller.say(caller.request("/auth/check"))
+    _, writer = await caller.open()
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        writer.write(caller.request("/auth/check"))
+        await until(lambda: recorder.in_flight == 1)
+        writer.transport.abort()
+        await until(lambda: recorder.in_flight == 0)
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    grown = {key: count - before.get(key, 0) for key, count in counted(service).items()}
+    assert {key: count for key, count in grown.items() if key[1] in PATHS and count} == {
+        ("GET", "/auth/check", 204, ""): 2,
+        ("GET", "/auth/me", 200, ""): 1,
+        ("GET", "/auth/check", 0, "disconnected"): 1,
+    }
+
+
+async def test_a_request_on_the_express_way_becomes_a_span(caller: Caller, service: Service) -> None:
+    """While spans are exported, it belongs to its caller's trace like any other."""
+    spans: list[Any] = []
+    service.telemetry.recorder.spans = RequestSpans(resource=Resource({}), sampler=ALWAYS_ON, sink=spans.append)
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    await caller.say(caller.request("/auth/me", f"traceparent: 00-{trace}-{parent}-01", "tracestate: a=b"))
+    [span] = [span for span in spans if span.name == "GET /auth/me"]
+    assert (caller.ordinary, span.context.trace_id, span.parent.span_id) == (0, int(trace, 16), int(parent, 16))
+    assert span.attributes["http.response.status_code"] == 200
+    assert span.context.trace_state.get("a") == "b"
+
+
+async def test_without_telemetry_it_goes_as_well(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it needs the recorder."""
+    off = {"OTEL_SDK_DISABLED": "true"}
+    monkeypatch.setattr(running, "Telemetry", lambda **named: Telemetry(**{**named, "environment": off}))
+    async with serve() as service:
+        bearer = await service.person()
+        await service.client.get("/auth/me", headers=bearer)
+        caller = watched(service, bearer["Authorization"], monkeypatch)
+        for path in PATHS:
+            [answer] = await caller.say(caller.request(path))
+            assert answer.startswith(b"HTTP/1.1 20")
+        assert caller.ordinary == 0
+
+
+def counted(service: Service) -> dict[tuple[str, str, int, str], int]:
+    """Return how many requests each series has."""
+    return {
+        (c.method, c.route, c.status, c.error): c.duration.count for c in service.telemetry.recorder.requests.freeze()
+    }
+
+
+def digest_of(caller: Caller) -> str:
+    """Return the digest of the caller's token, as keys spell it."""
+    token = token_of(caller.authorization)
+    assert token
+    return token.digest.hex()
+
+
+async def until(condition: Any) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - a counter has no event
+            await asyncio.sleep(0.005)
