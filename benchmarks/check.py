@@ -50,8 +50,9 @@ async def _measure(ours: Instance, theirs: Instance) -> list[Row]:
         if counts:
             for runs, cost in zip((checks, rivals, mes), measured, strict=True):
                 runs.append(cost)
-    await confirm(ours, "/auth/me", people)
-    await confirm(theirs, "/users/me", others)
+    confirm(ours, "/auth/check", people)
+    confirm(ours, "/auth/me", people)
+    confirm(theirs, "/users/me", others)
     under = f"one core, warm, {TOKENS:,} tokens, {CONNECTIONS} connections"
     rival = f"{FASTAPI_USERS} GET /users/me"
     return [

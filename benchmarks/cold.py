@@ -50,7 +50,7 @@ async def _measure(ours: Instance, theirs: Instance) -> list[Row]:
         if counts:
             colds.append(cold)
             warms.append(warm)
-    await confirm(ours, "/auth/me", people)
+    confirm(ours, "/auth/check", people)
     under = f"one core, each token's first request, {CONNECTIONS} connections"
     rival = f"{FASTAPI_USERS} GET /users/me, warm"
     return [faster("GET /auth/check, cold", under, colds, rival, warms, TARGET), await _budget(ours, check)]

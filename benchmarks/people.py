@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -15,7 +16,7 @@ from redis.asyncio import Redis
 
 from app.repositories.ids import new_id
 from app.security.tokens import issue
-from benchmarks.driver import WrongAnswer, connection_to
+from benchmarks.driver import TIMEOUT, WrongAnswer, connection_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,14 +87,14 @@ def asking(path: str, people: Sequence[Person]) -> list[bytes]:
     ]
 
 
-async def confirm(server: Instance, path: str, people: Sequence[Person]) -> None:
-    """Raise WrongAnswer unless ``path`` tells each of some people who they are."""
-    step = max(1, len(people) // SAMPLE)
-    with closing(connection_to(server.url)) as connection:
-        for person, payload in list(zip(people, asking(path, people), strict=True))[::step]:
-            answer = await connection.exchange(payload)
-            if msgspec.json.decode(answer.body)["id"] != str(person.user_id):
-                raise WrongAnswer(f"{server.url}{path} told somebody else")
+def confirm(server: Instance, path: str, people: Sequence[Person]) -> None:
+    """Raise WrongAnswer unless ``path`` tells some of the people who they are, in a header or in its JSON."""
+    for person in people[:: max(1, len(people) // SAMPLE)]:
+        request = Request(server.url + path, headers={"Authorization": f"Bearer {person.token}"})  # noqa: S310 - our own server
+        with urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - our own server
+            told = answer.headers["X-User-Id"] or msgspec.json.decode(answer.read())["id"]
+        if told != str(person.user_id):
+            raise WrongAnswer(f"{server.url}{path} told somebody else")
 
 
 def logging_in(path: str, email: str, *, form: bool) -> bytes:

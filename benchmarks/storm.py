@@ -87,14 +87,14 @@ async def _measure(ours: Instance, theirs: Instance | None) -> list[Row]:
 
 async def _ours(server: Instance) -> Peer:
     people, emails = await of_ours(server, TOKENS), await register(server, CLIENTS, "load.invalid")
-    await confirm(server, "/auth/me", people)
+    confirm(server, "/auth/check", people)
     logins = [logging_in("/auth/login", email, form=False) for email in emails]
     return Peer(server, asking("/auth/check", people), 204, logins)
 
 
 async def _theirs(server: Instance) -> Peer:
     people, emails = await of_fastapi_users(server, TOKENS), await register(server, CLIENTS, "example.org")
-    await confirm(server, "/users/me", people)
+    confirm(server, "/users/me", people)
     logins = [logging_in("/auth/login", email, form=True) for email in emails]
     return Peer(server, asking("/users/me", people), 200, logins)
 
