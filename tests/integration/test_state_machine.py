@@ -171,9 +171,20 @@ class Api(RuleBasedStateMachine):
             assert datetime.fromisoformat(answer.json()["updated_at"]) == self.world.now
 
     @rule(data=st.data(), right=st.sampled_from((True, True, False)))
+    def change_password_while_a_token_is_out(self, data: st.DataObject, *, right: bool) -> None:
+        """A token that could have reset the password is worthless once its owner has changed it."""
+        person, login = self._login(data)
+        self.ask_for_a_token(person.email, "reset")
+        self._change_password(person, login, right=right)
+        if person.mailed:
+            self._redeem(person, person.mailed[-1], rightly=True)
+
+    @rule(data=st.data(), right=st.sampled_from((True, True, False)))
     def change_password(self, data: st.DataObject, *, right: bool) -> None:
         """Who knows the old one replaces it; other sessions and the reset tokens that are out are over."""
-        person, login = self._login(data)
+        self._change_password(*self._login(data), right=right)
+
+    def _change_password(self, person: Person, login: Login, *, right: bool) -> None:
         word, old = next(self._words), person.password if right else "not the password"
         body = {"current_password": old, "new_password": word}
         answer = self.world.call("POST", "/auth/password", login.token, body)
@@ -206,6 +217,16 @@ class Api(RuleBasedStateMachine):
         """Who forgot the password gets in by mail."""
         person = self.people[data.draw(st.sampled_from(list(self.people)))]
         self.ask_for_a_token(person.email, "reset")
+        if person.mailed:
+            self._redeem(person, person.mailed[-1], rightly=True)
+        self.log_in(person, worker=2, right=True)
+
+    @rule(data=st.data())
+    def prove_an_address(self, data: st.DataObject) -> None:
+        """Whoever was kept out before is let in right after."""
+        person = self.people[data.draw(st.sampled_from(list(self.people)))]
+        self.log_in(person, worker=2, right=True)
+        self.ask_for_a_token(person.email, "verify")
         if person.mailed:
             self._redeem(person, person.mailed[-1], rightly=True)
         self.log_in(person, worker=2, right=True)
@@ -244,6 +265,7 @@ class Api(RuleBasedStateMachine):
     def list_sessions(self, data: st.DataObject, limit: int) -> None:
         """Whoever turns the pages sees each valid session once."""
         person, login = self._login(data)
+        self.log_in(person, worker=1, right=True)
         if login.is_live(self.world.now):
             told = [session["id"] for session in self._pages("/auth/sessions", login, limit)]
             assert told == [each.id for each in person.live(self.world.now)]
