@@ -117,8 +117,16 @@ class MeteredPool(Pool):
             cast("TimedConnection", held).idle_since = self._clock()
         # A query that was given up is being cancelled over a connection of its own, which a frozen server never
         # answers; past this bound the connection is cut instead.
-        await super().release(connection, timeout=RELEASE_TIMEOUT)
+        giving = asyncio.ensure_future(super().release(connection, timeout=RELEASE_TIMEOUT))
+        giving.add_done_callback(_told)
+        await asyncio.shield(giving)
         self._meter.opened = self.get_size()
+
+
+def _told(giving: asyncio.Future[None]) -> None:
+    """Take note of how a return ended, also when nobody waits for it any more: else asyncio would complain of it."""
+    if not giving.cancelled():
+        giving.exception()
 
 
 async def _keep(_: Any) -> None:
