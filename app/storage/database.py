@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -103,6 +104,8 @@ class Database:
             validate_after=options.validate_after,
             meter=meter,
         )
+        # At debug level it logs the parameters of every statement: addresses and hashes.
+        logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
         # In a task of its own: Tortoise finds its context in a context variable, which must not leak to the caller.
         await asyncio.get_running_loop().create_task(_initialise(context, config))
         # One bound over waiting and asking together, a little past the longer of the two, so that theirs speak first.
