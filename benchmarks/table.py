@@ -92,11 +92,10 @@ def markdown(rows: Sequence[Row]) -> str:
         "| what | under | ours | beside | its | ratio (range) | target | met |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row.what} | {row.conditions} | {row.ours} | {row.rival} | {row.theirs} | {_ratio(row)} | {row.target} "
-        f"| {'' if row.met is None else 'yes' if row.met else '**no**'} |"
-        for row in rows
-    ]
+    for row in rows:
+        met = "" if row.met is None else "yes" if row.met else "**no**"
+        cells = (row.what, row.conditions, row.ours, row.rival, row.theirs, _ratio(row), row.target, met)
+        lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

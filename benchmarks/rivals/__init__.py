@@ -15,7 +15,7 @@ class RivalMissing(Exception):
 
 
 def installed() -> Path:
-    """Return the rivals' Python, installing what they need first; raise RivalMissing, with what pip said, if it fails."""
+    """Return the rivals' Python, installing what they need first; raise RivalMissing, with the last that pip said, if it fails."""
     python, stamp = ENVIRONMENT.absolute() / "bin" / "python", ENVIRONMENT / ".installed"
     wanted = f"{sys.executable} {sys.version}\n{REQUIREMENTS.read_text()}"
     if stamp.exists() and stamp.read_text() == wanted:
@@ -36,7 +36,8 @@ def installed() -> Path:
     for command in (venv, pip):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
         if done.returncode:
-            raise RivalMissing(f"the rivals could not be installed: {(done.stderr or done.stdout).strip()[-200:]}")
+            said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+            raise RivalMissing(f"the rivals could not be installed: {said[-1]}")
     stamp.write_text(wanted)
     return python
 

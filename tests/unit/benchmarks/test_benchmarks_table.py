@@ -38,6 +38,12 @@ def test_a_row_without_a_target_is_neither_met_nor_missed() -> None:
     assert missed == "| b |  |  |  |  | 0.50 | c | **no** |"
 
 
+def test_a_cell_stays_a_cell() -> None:
+    """Whatever an error said, the table keeps its shape."""
+    *_, row = markdown([Row(what="a", ours="one\ntwo | three")]).splitlines()
+    assert row == r"| a |  | one two \| three |  |  |  |  |  |"
+
+
 def test_benchmarks_are_picked_by_name_in_the_order_of_the_table() -> None:
     """Whoever names none means all, and a name that is none is refused."""
     names = [benchmark.name for benchmark in BENCHMARKS]
