@@ -75,7 +75,7 @@ async def _run(settings: Settings, file: Path, usable: int) -> Imported:
 def _read(file: Path) -> Iterator[tuple[int, Entry] | Fault]:
     from app.services.importing import read  # noqa: PLC0415 - quick --help
 
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
         yield from read(lines)
 
 

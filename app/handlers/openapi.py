@@ -122,7 +122,8 @@ class _Schemas:
             "format": "password",
             "minLength": shortest_password,
             "maxLength": LONGEST_BYTES,
-            "description": f"At most {LONGEST_BYTES} bytes in UTF-8, also in its normal form (NFKC).",
+            "description": f"At most {LONGEST_BYTES} bytes in UTF-8, also in its normal form (NFKC). "
+            "The most common passwords, the account's own address and the service's name are refused.",
         }
 
     def content(self, kind: Any, example: Any = None) -> dict[str, Any]:

@@ -31,6 +31,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email_verified: bool = False
 
 
+_NEEDED = {"email", "password_hash"}
+
+
 class Fault(NamedTuple):
     """What is wrong with a line."""
 
@@ -54,7 +57,10 @@ class Imported:
 
 
 def read(lines: Iterable[str]) -> Iterator[tuple[int, Entry] | Fault]:
-    """Read users from JSON lines, or from CSV whose first line names the fields; each with the number of its line."""
+    """Read users from JSON lines, or from CSV whose first line names the fields; each with the number of its line.
+
+    Bytes that were no UTF-8 are expected as surrogates (PEP 383).
+    """
     first = ""
     rest = iter(lines)
     skipped = 0
@@ -69,6 +75,9 @@ def read(lines: Iterable[str]) -> Iterator[tuple[int, Entry] | Fault]:
         at = number + skipped
         try:
             entry = _checked(found())
+        except UnicodeError:
+            yield Fault(at, "is not UTF-8")
+            continue
         except (ValueError, csv.Error) as error:
             yield Fault(at, str(error))
             continue
@@ -107,6 +116,15 @@ def _json(lines: Iterable[str]) -> Iterator[tuple[int, Callable[[], Entry]]]:
 
 def _csv(lines: Iterable[str]) -> Iterator[tuple[int, Callable[[], Entry]]]:
     reader = csv.DictReader(lines, strict=True)
+    named = set(reader.fieldnames or ())
+    if named and not _NEEDED <= named <= set(Entry.__struct_fields__):
+        yield (
+            1,
+            lambda: _raise(
+                f"must be a JSON object, or name fields: of {', '.join(Entry.__struct_fields__)} the first two at least"
+            ),
+        )
+        return
     while True:
         try:
             row = next(reader, None)
@@ -130,6 +148,7 @@ def _raise(said: str) -> Entry:
 
 
 def _checked(entry: Entry) -> Entry:
+    f"{entry.email}{entry.name}".encode()  # raises UnicodeError for what was no UTF-8
     email = _field("email", rules.email, entry.email)
     name = _field("name", rules.name, entry.name) if entry.name is not None else None
     _field("password_hash", _admitted, entry.password_hash)

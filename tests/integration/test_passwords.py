@@ -16,7 +16,10 @@ import pytest
 from argon2 import PasswordHasher
 from running import EMAIL, PASSWORD, Serve, Service
 
+from app.errands import administration
+from app.errors import InvalidFields
 from app.security.hashes import Parameters, make
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,6 +138,14 @@ async def test_common_passwords_and_the_address_are_refused_everywhere(cheap: Se
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "new_password")
     answer = await cheap.client.post("/auth/password/reset", json={"token": "x", "new_password": "password123"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "new_password")
+
+
+async def test_the_command_line_refuses_common_passwords_too(database_url: str, redis: Server) -> None:
+    """An administrator's is worth most to who guesses."""
+    async with administration(Settings(database_url=database_url, redis_url=redis.url)) as opened:
+        for password in ("password123", EMAIL):
+            with pytest.raises(InvalidFields, match=r"password: (is one of|must not be)"):
+                await opened.create(EMAIL, password, admin=True)
 
 
 async def test_time_does_not_tell_whether_an_address_has_an_account(serve: Serve) -> None:

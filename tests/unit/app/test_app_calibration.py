@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from app.hash_command import hash_commands
 from app.security.calibration import Cost, compare, recommend
 from app.security.hashes import Parameters
 
@@ -27,3 +29,17 @@ def test_what_is_measured_adds_up() -> None:
     [cost] = compare([Parameters(64, 1)], 2, 0.03)
     assert cost.rate * cost.seconds == pytest.approx(2)
     assert cost.rate > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        ([], 0, "GATEWATCH_HASH_MEMORY_KIB="),
+        (["--logins", "100000"], 1, "cannot do that at OWASP's strength; it takes "),
+    ],
+)
+def test_the_command_says_what_to_set(options: list[str], code: int, said: str) -> None:
+    """A table of the equals, and the settings; or how many instances it takes."""
+    result = CliRunner().invoke(hash_commands, ["calibrate", "--threads", "1", "--seconds", "0.05", *options])
+    assert (result.exit_code, said in result.output) == (code, True)
+    assert all(str(memory) in result.output for memory in (47104, 19456, 12288, 9216, 7168))

@@ -59,3 +59,21 @@ def test_a_row_that_cannot_be_used_is_told_with_its_number(line: str, said: str)
     assert isinstance(fault, Fault)
     assert (fault.line, number) == (2, 3)
     assert said in fault.said
+
+
+@pytest.mark.parametrize("first", ["[{}]", "email;password_hash", "email,password_hash,salt", "email"])
+def test_a_file_of_another_kind_is_told_at_its_first_line(first: str) -> None:
+    """It is not taken for one without users."""
+    [fault] = read([first + "\n", "x,y\n"])
+    assert isinstance(fault, Fault)
+    assert (fault.line, fault.said[:21]) == (1, "must be a JSON object")
+
+
+@pytest.mark.parametrize("before", ["", "email,password_hash,name\n"])
+def test_what_is_no_utf8_is_told(before: str) -> None:
+    """A name in Latin-1 is not taken for another one."""
+    line = f"x@example.org,{HASH},J\udcfcrgen\n"
+    if not before:
+        line = f'{{"email": "x@example.org", "password_hash": "{HASH}", "name": "J\udcfcrgen"}}'
+    [fault] = read([before, line])
+    assert fault[1] == "is not UTF-8"
