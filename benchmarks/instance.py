@@ -77,6 +77,23 @@ def rival(redis_url: str) -> Iterator[Instance]:
 
 
 @contextlib.contextmanager
+def closed_way(stores: Instance, folder: Path, *ways: str) -> Iterator[Instance]:
+    """Run one more worker of ours on the stores of an instance, with some of its short ways closed."""
+    port = free_port()
+    environment = {
+        "DATABASE_URL": stores.database_url,
+        "REDIS_URL": stores.redis_url,
+        "GATEWATCH_DATA_DIR": str(folder),
+        "GATEWATCH_WORKERS": "1",
+        "GATEWATCH_SECRET": "s" * 43,
+    }
+    command = [sys.executable, "-m", "benchmarks.closed_way", str(port), *ways]
+    with _pinned(command, environment, (SERVER_CORE,)) as process:
+        _wait_for_answer(f"http://127.0.0.1:{port}/health/live", process)
+        yield Instance(f"http://127.0.0.1:{port}", process.pid)
+
+
+@contextlib.contextmanager
 def fastapi_users(stores: Instance, cores: Sequence[int] = (SERVER_CORE,), workers: int = 1) -> Iterator[Instance]:
     """Run fastapi-users under uvicorn on another instance's PostgreSQL, and on database 1 of its Redis."""
     port, redis_url = free_port(), stores.redis_url.removesuffix("/0") + "/1"
