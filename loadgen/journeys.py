@@ -8,6 +8,7 @@ the stock. As logins are at least as frequent as logouts, a stock that begins wi
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,6 +39,9 @@ STEPS: dict[str, Step] = {
 }
 
 
+_END = b"\r\n"
+
+
 class _LoginAnswer(msgspec.Struct):
     token: str
 
@@ -64,9 +68,9 @@ class Journeys:
         self._builders: dict[str, Callable[[VirtualUser], Payload | None]] = {
             "register": lambda _: self._register(self._newcomer()),
             "login": self._log_in,
-            "check": lambda user: self._bare("check", user.token),
-            "me": lambda user: self._bare("me", user.token),
-            "logout": lambda _: self._bare("logout", self.spares.popleft()) if self.spares else None,
+            "check": partial(_asking, self._heads["check"]),
+            "me": partial(_asking, self._heads["me"]),
+            "logout": lambda _: self._log_out() if self.spares else None,
             "profile": self._profile,
         }
 
@@ -96,7 +100,7 @@ class Journeys:
             return False
         if user.token:
             self.spares.append(user.token)
-        user.token = token
+        user.token, user.bearer = token, _bearer(token)
         return True
 
     def _token(self, body: bytes) -> str | None:
@@ -118,7 +122,7 @@ class Journeys:
 
     def _profile(self, user: VirtualUser) -> Payload:
         self._updates += 1
-        return self._with_body("profile", {"bio": f"Update {self._updates} of {self._run}"}, user.token)
+        return self._with_body("profile", {"bio": f"Update {self._updates} of {self._run}"}, user.bearer)
 
     def _head(self, step: Step) -> bytes:
         return (
@@ -126,12 +130,19 @@ class Journeys:
             "User-Agent: gatewatch-load\r\nAccept: application/json\r\n"
         ).encode("ascii")
 
-    def _bare(self, step: str, token: str) -> Payload:
-        length = b"" if STEPS[step].method == "GET" else b"Content-Length: 0\r\n"
-        return Payload(self._heads[step], b"Authorization: Bearer %b\r\n%b\r\n" % (token.encode("ascii"), length))
+    def _log_out(self) -> Payload:
+        return Payload(self._heads["logout"], _bearer(self.spares.popleft()) + b"Content-Length: 0\r\n" + _END)
 
-    def _with_body(self, step: str, body: dict[str, str], token: str = "") -> Payload:
+    def _with_body(self, step: str, body: dict[str, str], bearer: bytes = b"") -> Payload:
         content = msgspec.json.encode(body)
-        bearer = b"Authorization: Bearer %b\r\n" % token.encode("ascii") if token else b""
         rest = b"%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (bearer, len(content), content)
         return Payload(self._heads[step], rest)
+
+
+def _bearer(token: str) -> bytes:
+    return b"Authorization: Bearer %b\r\n" % token.encode("ascii")
+
+
+def _asking(head: bytes, user: VirtualUser) -> Payload:
+    """Return a request that says nothing but who asks."""
+    return Payload(head, user.bearer + _END)

@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from loadgen.scenario import Scenario, Think
 
 
-class Planned(NamedTuple):
-    """One request, or one journey's beginning, to come: seconds after the start, and what it is."""
-
-    offset: float
-    step: str
+Planned = tuple[float, str]
+"""One request, or one journey's beginning, to come: seconds after the start, and what it is."""
 
 
 class Ramp(NamedTuple):
@@ -62,9 +59,10 @@ def moments(stretches: Sequence[Ramp], positions: Iterator[float]) -> Iterator[f
     begin = passed = 0.0
     position = next(positions)
     for stretch in stretches:
-        arrivals = stretch.arrivals
-        while position - passed < arrivals * (1 - 1e-12):
-            yield begin + stretch.when(position - passed)
+        arrivals, level = stretch.arrivals, stretch.before if stretch.before == stretch.after else 0.0
+        last = passed + arrivals * (1 - 1e-12)
+        while position < last:
+            yield begin + ((position - passed) / level if level else stretch.when(position - passed))
             position = next(positions)
         passed += arrivals
         begin += stretch.seconds
@@ -120,10 +118,10 @@ def plan_arrivals(scenario: Scenario, *, part: int = 0, parts: int = 1) -> Itera
     stretches = ramps(scenario, of=60.0 * requests)
     if scenario.arrivals == "poisson":
         times = moments(stretches, poisson(parts, randomness))
-        return map(Planned, times, in_blocks(mix, None, randomness))
+        return zip(times, in_blocks(mix, None, randomness), strict=False)
     total = max(1, round(sum(stretch.arrivals for stretch in stretches)))
     mine = len(range(part, total, parts))
-    return map(Planned, moments(stretches, regular(part, parts)), in_blocks(mix, mine, randomness))
+    return zip(moments(stretches, regular(part, parts)), in_blocks(mix, mine, randomness), strict=False)
 
 
 def joining(scenario: Scenario, *, part: int = 0, parts: int = 1) -> list[float]:

@@ -95,7 +95,7 @@ class StepTally:
         self._timeout = timeout
         self._traces = traces
         self._blocks: dict[int, _Open] = {}
-        self._at = -1
+        self._from = self._until = 0.0
         self._block = _Open()
         self._floor = 0.0
         self._slowest: list[tuple[float, int, Slow]] = []
@@ -107,7 +107,7 @@ class StepTally:
         self._statuses: Counter[int] = Counter()
         self._shed = self._server_errors = 0
         self._connect, self._first_byte = Histogram(), Histogram()
-        self._blocks, self._at = {}, -1
+        self._blocks, self._until = {}, 0.0
 
     def answered(self, exchange: Exchange, answer: Answer, *, usable: bool) -> str:
         """Count an answer and return how it ended; ``usable`` says that it had the status and the content expected."""
@@ -164,9 +164,10 @@ class StepTally:
         return counts
 
     def _of(self, intended: float) -> _Open:
-        at = int(intended - self.start + _ROUNDING)
-        if at != self._at:
-            self._at = at
+        if not self._from <= intended < self._until:
+            at = int(intended - self.start + _ROUNDING)
+            self._from = self.start + at - _ROUNDING
+            self._until = self._from + 1.0
             found = self._blocks.get(at)
             if found is None:
                 found = self._blocks[at] = _Open()
@@ -235,7 +236,7 @@ class Tally:
         self._traces = traces
         self._spool = spool
         self._moments: dict[int, _OpenMoment] = {}
-        self._at = -1
+        self._from = self._until = 0.0
         self._moment = _OpenMoment()
         self._start = 0.0
         self.planned = self.sent = self.completed = 0
@@ -248,9 +249,10 @@ class Tally:
 
     def moment(self, now: float) -> _OpenMoment:
         """Return the second that ``now`` lies in, to count into."""
-        at = max(0, int(now - self._start + _ROUNDING))
-        if at != self._at:
-            self._at = at
+        if not self._from <= now < self._until:
+            at = max(0, int(now - self._start + _ROUNDING))
+            self._from = self._start + at - _ROUNDING
+            self._until = self._from + 1.0
             found = self._moments.get(at)
             if found is None:
                 found = self._moments[at] = _OpenMoment()
@@ -284,7 +286,7 @@ class Tally:
     def take(self, *, last: bool = False) -> Counts:
         """Hand over what was counted since the last time, and begin anew."""
         moments = tuple(moment.freeze(at) for at, moment in self._moments.items())
-        self._moments, self._at = {}, -1
+        self._moments, self._until = {}, 0.0
         if self._spool is not None:
             self._spool.flush()
         return Counts({name: step.take(last=last) for name, step in self.of.items()}, moments)

@@ -7,6 +7,7 @@ first, and the loop is turned over for what is left of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import sys
@@ -39,12 +40,12 @@ class KernelTimer(Timer):
     """A timerfd (Linux): perf_counter there is CLOCK_MONOTONIC, so instants need no conversion."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._settime = self._libc.timerfd_settime
-        self._fd = self._libc.timerfd_create(_CLOCK_MONOTONIC, _FLAGS)
+        self._fd = ctypes.CDLL(None, use_errno=True).timerfd_create(_CLOCK_MONOTONIC, _FLAGS)
+        self._settime = ctypes.CDLL(None).timerfd_settime  # Without errno, which costs as much as the call.
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._wake = wake
+        self._armed = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._fd, self._fire)
         self._spec = (
@@ -54,6 +55,7 @@ class KernelTimer(Timer):
 
     def set(self, instant: float) -> None:
         """Arm the kernel's timer; an instant that is past fires in the loop's next turn."""
+        self._armed = True
         whole = int(instant)
         self._spec[2], self._spec[3] = whole, int((instant - whole) * 1e9) or 1
         self._settime(self._fd, _ABSOLUTE, self._at, None)
@@ -66,11 +68,13 @@ class KernelTimer(Timer):
             self._fd = -1
 
     def _fire(self) -> None:
-        try:
-            os.read(self._fd, 8)
-        except BlockingIOError:
-            return  # It was set again in the same turn of the loop.
+        self._armed = False
         self._wake()
+        if (
+            not self._armed and self._fd >= 0
+        ):  # Setting it again is enough; else it must be read, or it would fire for ever.
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._fd, 8)
 
 
 class TurningTimer(Timer):

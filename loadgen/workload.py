@@ -28,12 +28,13 @@ class Step(msgspec.Struct, frozen=True):
 class VirtualUser:
     """One of those who ask: a number, an address, the session that its requests carry, and what it took from answers."""
 
-    __slots__ = ("email", "number", "token", "values")
+    __slots__ = ("bearer", "email", "number", "token", "values")
 
     def __init__(self, number: int, email: str = "") -> None:
         self.number = number
         self.email = email
         self.token = ""
+        self.bearer = b""
         self.values: dict[str, str] = {}
 
 
@@ -80,12 +81,13 @@ class Traces:
         self._high = high or secrets.randbits(64) | 1
         self._low = low or secrets.randbits(64)
         self._below = int(sampled * (1 << 64))
-        self._format = b"traceparent: 00-%016x%%016x-%%016x-%%02x\r\n" % self._high
+        self._begin = b"traceparent: 00-%016x" % self._high
 
     def line(self, number: int) -> bytes:
         """Return the header line of a request."""
         low = (self._low + number * _ODD) & _MASK
-        return self._format % (low, low or 1, low < self._below)
+        name = b"%016x" % low  # The span is named by it, too.
+        return self._begin + name + b"-" + name + (b"-01\r\n" if low < self._below else b"-00\r\n")
 
     def trace_id(self, number: int) -> str:
         """Return the trace id of a request, 32 hexadecimal digits."""
