@@ -45,4 +45,5 @@ def password_rule(settings: Settings) -> PasswordRule:
     try:
         return PasswordRule(settings.password_min_length, Blocklist.load(settings.password_blocklist))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"GATEWATCH_PASSWORD_BLOCKLIST: {settings.password_blocklist} {error}") from None
+        said = getattr(error, "strerror", None) or error
+        raise SettingsError(f"GATEWATCH_PASSWORD_BLOCKLIST: {settings.password_blocklist}: {said}") from None
