@@ -48,7 +48,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            assert process.wait(timeout=15) == 0
+            assert process.wait(timeout=30) == 0
         finally:
             process.kill()
             if process.stdout:

@@ -43,7 +43,7 @@ def call(instance: Instance, method: str, path: str, body: object = None, token:
         request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    with urlopen(request, timeout=10) as answer:  # noqa: S310 - our own instance
+    with urlopen(request, timeout=60) as answer:  # noqa: S310 - our own instance
         return dict(json.loads(answer.read() or b"{}"))
 
 
@@ -64,9 +64,9 @@ async def test_a_developer_sees_requests_arrive_and_runs_load(instance: Instance
 
     await page.get_by_label("smoke").check()
     await page.get_by_role("button", name="Start").click()
-    await visit.until("document.querySelector('progress')?.value > 1", seconds=40)
+    await visit.until("document.querySelector('progress')?.value > 1", seconds=90)
     await page.get_by_role("button", name="Stop").click()
-    await visit.until("document.body.innerText.includes('Last run: smoke')", seconds=40)
+    await visit.until("document.body.innerText.includes('Last run: smoke')", seconds=90)
     text = await page.inner_text("body")
     assert "interrupted" in text
     for endpoint in ("register", "login", "me", "check", "profile", "logout"):

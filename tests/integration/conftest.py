@@ -26,7 +26,8 @@ def serve(database_url: str, redis: Server, data_dir: Path) -> Serve:
         "data_dir": data_dir,
         "workers": 1,
         "secret": "s" * 43,
-        "hash_max_time": 60.0,  # a busy machine is no reason to refuse
+        "redis_timeout": 1.0,  # a busy machine is not one whose Redis is away
+        "hash_max_time": 60.0,  # nor one that refuses
     }
 
     def run(**changes: Any) -> AbstractAsyncContextManager[Service]:

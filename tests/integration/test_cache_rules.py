@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from app.errors import CacheUnavailable, DatabaseUnavailable
 from app.repositories.aside import CacheAside, Family, Wanted
 from app.repositories.invalidations import Invalidations
+from app.repositories.keys import profile_key
 from app.storage.cache import Cache, Fill, Lease, eviction_warning
 from app.values import Profile
 from observability.record.meters import CacheMeter
@@ -172,7 +173,7 @@ async def test_a_reader_that_finds_nothing_gives_its_lease_back(cache: Cache, fe
 
     with contextlib.suppress(DatabaseUnavailable):
         assert await fetch(fruitless) is None
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
     assert await fetch(new) == NEW
     assert await cache.read([KEY]) != [None]
 
@@ -305,9 +306,58 @@ async def test_every_key_runs_out(service: Service, redis: Server) -> None:
         assert (await client.config_get("appendonly"))["appendonly"] == "no"
 
 
+async def test_a_stale_profile_lasts_five_minutes_at_most(
+    service: Service, redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were an invalidation lost for ever, the stale profile would be served, for at most 300,000 ms more."""
+    bearer = await service.person()
+    key = await lose_an_invalidation(service, bearer, monkeypatch)
+    async with Redis.from_url(redis.url) as client:
+        assert await bio(service, bearer) is None
+        assert 0 < await client.pttl(key) <= 300_000
+
+
+async def test_its_time_to_live_ends_a_stale_profile(
+    service: Service, redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but that ends it, reading it does not prolong it, and then the new one is served."""
+    monkeypatch.setattr("app.sessions.PROFILE_SECONDS", 2.0)
+    bearer = await service.person()
+    key = await lose_an_invalidation(service, bearer, monkeypatch)
+    async with Redis.from_url(redis.url) as client:
+        left = 2000
+        async with asyncio.timeout(60):
+            while await bio(service, bearer) is None:
+                before, left = left, await client.pttl(key)
+                assert left <= before
+                await asyncio.sleep(0.1)
+    assert await bio(service, bearer) == "new"
+
+
+async def lose_an_invalidation(service: Service, bearer: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Cache a profile, then change it with the delete left out and its row removed; return the key of what is stale."""
+
+    async def lost(_: Sequence[str]) -> None:
+        """Delete nothing."""
+
+    assert await bio(service, bearer) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(service.parts.cache, "delete", lost)
+        answer = await service.client.put("/users/profile", headers=bearer, json={"bio": "new"})
+        assert answer.status_code == 200
+        await service.parts.invalidations.settle()
+    assert (await service.rows())["pending_invalidations"] == 0
+    return profile_key(await service.sql.fetchval("SELECT id FROM users"))
+
+
+async def bio(service: Service, bearer: dict[str, str]) -> Any:
+    """Read the profile."""
+    return (await service.client.get("/auth/me", headers=bearer)).json()["profile"]["bio"]
+
+
 async def until_available(action: Callable[[], Awaitable[object]]) -> None:
     """Try until the breaker lets it through."""
-    for _ in range(100):
+    for _ in range(1000):
         try:
             await action()
         except CacheUnavailable:

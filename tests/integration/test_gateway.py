@@ -71,7 +71,7 @@ async def nginx(folder: Path, port: int, ports: dict[int, int]) -> AsyncIterator
     )
     try:
         assert process.stderr
-        for _ in range(200):
+        for _ in range(1200):
             assert process.returncode is None, (await process.stderr.read()).decode()
             with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -93,7 +93,7 @@ async def gateway(service: Service, tmp_path: Path) -> AsyncIterator[httpx.Async
     ports = {8000: service.port, 9000: application.sockets[0].getsockname()[1], 8080: port}
     folder = tmp_path / "nginx"
     folder.mkdir()
-    async with nginx(folder, port, ports), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with nginx(folder, port, ports), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         yield client
     application.close()
     await application.wait_closed()
@@ -138,7 +138,10 @@ async def test_nobody_passes_while_the_service_is_away(service: Service, tmp_pat
     port = free_port()
     ports = {8000: free_port(), 9000: application.sockets[0].getsockname()[1], 8080: port}
     bearer = await service.person()
-    async with nginx(tmp_path, port, ports), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        nginx(tmp_path, port, ports),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
+    ):
         for headers in ({}, bearer):
             answer = await client.get("/", headers=headers)
             assert answer.status_code == 503

@@ -145,7 +145,7 @@ async def test_an_interrupted_seeding_leaves_whole_batches(environment: dict[str
             while not await sql.fetchval("SELECT pg_sleep(0.01) IS NOT NULL AND count(*) >= $1 FROM users", 2 * BATCH):
                 pass
         process.send_signal(signal.SIGINT)
-        _, err = await asyncio.wait_for(process.communicate(), 20)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 1
         assert "Traceback" not in err.decode()
         users, profiles, sessions = [

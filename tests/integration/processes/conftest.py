@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 collect_ignore = [] if os.geteuid() == 0 else ["test_servers_as_root.py"]
 
 PASSWORD = "correct horse battery"
+PATIENCE = 120.0
+"""Seconds in which what is not promised by a moment must have happened, however busy the machine is."""
 
 
 class Serve:
@@ -57,7 +59,7 @@ class Serve:
     def start(self, **environment: str) -> None:
         """Start it and wait until it is ready."""
         self._process = self.spawn(**environment)
-        until(lambda: self._is_ready(self.launcher), 30)
+        until(lambda: self._is_ready(self.launcher), PATIENCE)
         self.descendants()
 
     def spawn(self, **environment: str) -> subprocess.Popen[bytes]:
@@ -78,7 +80,7 @@ class Serve:
 
     def refused(self, **environment: str) -> str:
         """Start a launcher that cannot run; return its one line after asserting that it is one."""
-        out, err = self.spawn(**environment).communicate(timeout=30)
+        out, err = self.spawn(**environment).communicate(timeout=PATIENCE)
         lines = err.decode().splitlines()
         assert len(lines) == 1, err.decode()
         assert lines[0].startswith("gatewatch: ")
@@ -111,7 +113,7 @@ class Serve:
 
     def client(self) -> httpx.Client:
         """Return a client of the API."""
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
     def answers(self) -> bool:
         """Whether a request on a new connection is answered, by a worker that has all it needs."""
@@ -121,20 +123,22 @@ class Serve:
         return False
 
     def register(self) -> int:
-        """Open a new account; return the status."""
+        """Open a new account; return the status, 0 when there was no answer."""
         self._email = f"{uuid.uuid4().hex}@example.org"
-        with self.client() as client:
+        with contextlib.suppress(httpx.HTTPError), self.client() as client:
             return client.post("/auth/register", json={"email": self._email, "password": PASSWORD}).status_code
+        return 0
 
     def login(self) -> int:
-        """Log in to the newest account; return the status."""
-        with self.client() as client:
+        """Log in to the newest account; return the status, 0 when there was no answer."""
+        with contextlib.suppress(httpx.HTTPError), self.client() as client:
             return client.post("/auth/login", json={"email": self._email, "password": PASSWORD}).status_code
+        return 0
 
     def stop(self) -> int:
         """Ask it to stop; return its exit code."""
         self.launcher.send_signal(signal.SIGTERM)
-        return self.ended(12)
+        return self.ended(PATIENCE)
 
     def ended(self, patience: float) -> int:
         """Wait for the launcher's end; return its exit code."""
@@ -153,7 +157,7 @@ class Serve:
             self.launcher.kill()
             self.launcher.communicate()
         with contextlib.suppress(AssertionError):
-            until(lambda: not self.left(), 8)
+            until(lambda: not self.left(), 20)
         for process in self.left():
             process.kill()
         discard(self.folder / "postgres")
@@ -191,7 +195,7 @@ def running(lasting: Serve) -> Serve:
     """Return a launcher that is ready, with a new account; an earlier test may just have hurt it."""
     if not lasting.is_up():
         lasting.start()
-    until(lambda: lasting.register() == 201, 10)
+    until(lambda: lasting.register() == 201, PATIENCE)
     return lasting
 
 

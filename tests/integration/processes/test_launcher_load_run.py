@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def _until_state(running: Serve, state: str) -> None:
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(120):
         while [run.state for run in read_runs(running.folder, 1)] != [state]:  # noqa: ASYNC110 - a file tells no event
             await asyncio.sleep(0.05)
 
@@ -30,7 +30,7 @@ async def test_run_is_the_command_and_stops_with_a_report(running: Serve) -> Non
         run = (await load.answer({"op": "load.start", "id": 1, "scenario": "smoke"}))["run"]
         await _until_state(running, "running")
         assert (await load.answer({"op": "load.stop", "id": 2, "run": run}))["ok"] is True
-        await load.ended(8)
+        await load.ended(60)
     finally:
         await load.stop(5)
     newest = read_runs(running.folder, 1)[0]

@@ -114,7 +114,7 @@ def test_servers_end_with_their_starter(folder: Path) -> None:
         assert starter.stdout is not None
         servers = [psutil.Process(int(pid)) for pid in starter.stdout.readline().split()]
         starter.kill()
-    _, alive = psutil.wait_procs(servers, timeout=5)
+    _, alive = psutil.wait_procs(servers, timeout=20)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 

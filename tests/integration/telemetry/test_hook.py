@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import time
 from typing import Any
 
 _PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -14,7 +15,7 @@ async def _leave_after(site: Any, raw: bytes) -> None:
     """Send a request, wait until its handler runs, and vanish."""
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)
     writer.write(raw)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await site.entered.wait()
     writer.transport.abort()
 
@@ -98,9 +99,11 @@ async def test_a_streamed_response_lasts_until_its_last_write(site: Any) -> None
 
 async def test_an_untimed_route_is_timed_to_its_first_byte(site: Any) -> None:
     """An event stream's record is not as long as its viewer stayed."""
+    begun = time.monotonic()
     await site.exchange(site.get("/events"))
+    stayed = time.monotonic() - begun
     assert await site.settled(1) == {("GET", "/events", 200, ""): 1}
-    assert site.recorder.requests.freeze()[0].duration.total < 0.3
+    assert stayed - site.recorder.requests.freeze()[0].duration.total > 0.39  # what came after the first byte
 
 
 async def test_a_client_that_leaves_is_disconnected(site: Any) -> None:
@@ -130,7 +133,7 @@ async def test_a_client_that_leaves_mid_head_is_counted(site: Any) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)
     writer.write(b"GET /plain HT")
     await writer.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not site.recorder.in_flight:  # noqa: ASYNC110 - a counter has no event
             await asyncio.sleep(0.005)
     writer.transport.abort()
@@ -150,6 +153,7 @@ async def test_a_websocket_is_one_record(site: Any) -> None:
     """A websocket is one record with status 101, as long as its handshake."""
     key = base64.b64encode(b"0123456789abcdef").decode()
     upgrade = ("Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13")
+    begun = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
     writer.write(site.get("/socket", *upgrade, last=False))
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
@@ -157,11 +161,12 @@ async def test_a_websocket_is_one_record(site: Any) -> None:
     writer.write(b"\x81\x82\x00\x00\x00\x00hi")
     assert await reader.readexactly(4) == b"\x81\x02hi"
     writer.write(b"\x88\x82\x00\x00\x00\x00\x03\xe8")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await reader.read()
+    stayed = time.monotonic() - begun
     writer.close()
     assert await site.settled(1) == {("GET", "/socket", 101, ""): 1}
-    assert site.recorder.requests.freeze()[0].duration.total < 0.15
+    assert stayed - site.recorder.requests.freeze()[0].duration.total > 0.19  # what came after the handshake
 
 
 async def test_the_callers_trace_id_is_the_requests(site: Any) -> None:

@@ -85,7 +85,7 @@ def _why(said: str) -> str:
 
 
 async def _accepting(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             if process.poll() is not None:
                 pytest.fail(_why(said.read_text(errors="replace").strip()))  # noqa: ASYNC240 - the end
@@ -119,7 +119,7 @@ async def test_a_receiver_gets_the_span_and_the_histogram(receiver: str, sink: S
         await site.exchange(site.get("/broken"))
         await site.settled(3)
         await telemetry.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(sink.spans()) < 2 or "http.server.request.duration" not in sink.metrics():  # noqa: ASYNC110 - the sink lives in another thread
             await asyncio.sleep(0.05)
     _check_spans(sink, telemetry)
@@ -172,8 +172,8 @@ async def test_a_dead_receiver_costs_nothing_but_a_warning(serve: Any, caplog: p
             await site.settled(20)
             begun = time.monotonic()
             await telemetry.stop()
-    assert time.monotonic() - begun < 5  # three are promised
-    async with asyncio.timeout(10):  # once told to give up, the threads end as soon as they have a turn
+    assert time.monotonic() - begun < 15  # three are promised
+    async with asyncio.timeout(60):  # once told to give up, the threads end as soon as they have a turn
         while any(thread.name in {"otlp-metrics", "otlp-flush"} for thread in enumerate_threads()):  # noqa: ASYNC110 - threads tell nobody
             await asyncio.sleep(0.02)
     about = [r for r in caplog.records if r.name.startswith(("opentelemetry", "observability", "urllib3"))]
@@ -189,14 +189,14 @@ async def test_the_sampler_of_the_environment_is_used(receiver: str, sink: Sink,
         await site.exchange(site.get("/plain"))
         await site.settled(1)
         await telemetry.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "http.server.request.duration" not in sink.metrics():  # noqa: ASYNC110 - the sink lives in another thread
             await asyncio.sleep(0.05)
     assert sink.spans() == []
 
 
 async def _logged(caplog: pytest.LogCaptureFixture, text: str) -> logging.LogRecord:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             for record in caplog.records:
                 if text in record.getMessage():
@@ -228,7 +228,7 @@ async def test_one_worker_exports_the_figures_of_redis(sink: Sink, redis: Any, *
     """All workers see the same server, so one of them tells; the others tell everything else."""
     telemetry = telemetry_to(f"http://127.0.0.1:{sink.port}", first=first)
     await telemetry.start(redis)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while telemetry.recorder.redis is None:  # noqa: ASYNC110 - a figure has no event
             await asyncio.sleep(0.02)
     await telemetry.stop()

@@ -198,7 +198,7 @@ async def serving(feed: TurnedFeed, load: TurnedLoad) -> AsyncIterator[Served]:
     async with AsyncExitStack() as stack:
         stack.callback(Sanic.unregister_app, app)
         stack.push_async_callback(stop)
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=5, trust_env=False))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False))
         yield Served(url=url, feed=feed, load=load, app=app, client=client, stop=stop)
 
 
