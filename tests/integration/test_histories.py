@@ -31,10 +31,10 @@ HISTORIES = int(os.environ.get("HISTORIES", "240"))
 
 FIRST_SEED = int(os.environ.get("FIRST_SEED", "0"))
 BATCHES_A_STORM = 6
-ENOUGH = 300
+ENOUGH = 1000
 """Histories in which a rule that is missing has to be found."""
 
-ENOUGH_IN_STORMS = 150
+ENOUGH_IN_STORMS = 200
 
 
 @pytest.fixture
