@@ -55,8 +55,8 @@ def test_every_endpoint_can_be_judged(scenario: Scenario) -> None:
         ("throughput", "500 users, 56,500 req/min, 2 min", 0.001),
     ],
 )
-def test_the_guides_loads_are_there(name: str, summary: str, errors: float) -> None:
-    """Peak, spike, soak and throughput are the guide's numbers."""
+def test_the_announced_loads_are_there(name: str, summary: str, errors: float) -> None:
+    """Peak, spike, soak and throughput are what they are said to be."""
     scenario = load_scenario(name)
     assert (scenario.summary, scenario.allowed_error_rate) == (summary, errors)
 
@@ -68,7 +68,7 @@ def test_the_guides_loads_are_there(name: str, summary: str, errors: float) -> N
         ("throughput", {"register": 500, "login": 5000, "check": 25_000, "me": 25_000, "profile": 1000}),
     ],
 )
-def test_the_throughput_rows_are_the_guides(name: str, a_minute: dict[str, int]) -> None:
+def test_throughput_is_that_of_its_operations(name: str, a_minute: dict[str, int]) -> None:
     """Each operation comes as often as its row says; validations are half checks, half looks at oneself."""
     scenario = load_scenario(name)
     size = sum(scenario.mix.values())
