@@ -1,4 +1,4 @@
-"""The guide's proofs."""
+"""The proofs that the guide and the page on security name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from loadgen.plan import load_scenario
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 
 
-@pytest.mark.parametrize("proof", sorted(set(re.findall(r"`([\w/]+\.py::\w+)`", GUIDE))))
-def test_a_proof_that_the_guide_names_is_there(proof: str) -> None:
-    """Each test that the guide refers to is in the file that it says."""
+@pytest.mark.parametrize("proof", sorted(set(re.findall(r"`([\w/]+\.py::\w+)`", GUIDE + SECURITY))))
+def test_a_proof_that_a_page_names_is_there(proof: str) -> None:
+    """Each test that the pages refer to is in the file that they say."""
     file, _, name = proof.partition("::")
     assert re.search(rf"^(async )?def {name}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE)
 
