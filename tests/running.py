@@ -22,6 +22,8 @@ from observability.model import load_slo
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from sanic.server.async_server import AsyncioServer
+
     from app.services.ports import Clock
     from app.settings import Settings
 
@@ -38,6 +40,7 @@ class Service:
     telemetry: Telemetry
     sql: asyncpg.Connection[Any]
     port: int
+    server: AsyncioServer
 
     async def register(self, email: str = EMAIL) -> dict[str, Any]:
         """Open an account."""
@@ -82,7 +85,7 @@ async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[S
     sql = await asyncpg.connect(settings.database_url)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield Service(client, parts, telemetry, sql, port)
+            yield Service(client, parts, telemetry, sql, port, server)
     finally:
         await sql.close()
         await drain(server, protocol)

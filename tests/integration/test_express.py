@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,8 @@ from observability.record.spans import RequestSpans
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from running import Serve, Service
 
     from app.embedded import Server
@@ -149,9 +153,11 @@ async def test_a_bad_token_is_refused_the_ordinary_way(caller: Caller) -> None:
 
 
 async def test_a_token_of_another_user_is_refused(caller: Caller, service: Service) -> None:
-    """The secret of one session with the id of another user opens nothing, though the session is cached."""
-    other = (await service.person("bob@example.org"))["Authorization"]
-    caller.authorization = f"Bearer {other.split()[1][:24]}{caller.authorization.split()[1][24:]}"
+    """The secret of one session with the id of another user opens nothing, though both are cached."""
+    bob = await service.person("bob@example.org")
+    assert (await service.client.get("/auth/me", headers=bob)).status_code == 200
+    own, other = (urlsafe_b64decode(text.split("gw_")[1]) for text in (caller.authorization, bob["Authorization"]))
+    caller.authorization = f"Bearer gw_{urlsafe_b64encode(other[:16] + own[16:]).decode()}"
     for path in PATHS:
         [answer] = await caller.say(caller.request(path))
         assert answer.startswith(b"HTTP/1.1 401 ")
@@ -175,30 +181,59 @@ async def test_answers_keep_their_order(caller: Caller) -> None:
         assert [kinds[turn] in answer for turn, answer in zip(turns, answers, strict=True)] == [True] * len(turns)
 
 
-async def test_bytes_behind_a_pending_request_wait_for_it(caller: Caller, service: Service, redis: Server) -> None:
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "not cached"])
+async def test_bytes_behind_a_pending_request_wait_for_it(
+    serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
     """While Redis is asked, the next requests of the connection are not read past it, and none is lost."""
-    reader, writer = await caller.open()
-    os.kill(redis.pid, signal.SIGSTOP)
-    try:
-        writer.write(caller.request("/auth/me"))
-        await until(lambda: service.telemetry.recorder.in_flight == 1)
-        for _ in range(3):
-            writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-            await asyncio.sleep(0.01)
-    finally:
-        os.kill(redis.pid, signal.SIGCONT)
-    answers = [await answer_of(reader) for _ in range(4)]
-    assert [b'"email"' in answer for answer in answers] == [True, False, False, False]
-    writer.transport.abort()
+    async with serve(redis_timeout=20) as service:
+        caller = watched(service, (await service.person())["Authorization"], monkeypatch)
+        if cached:
+            await caller.say(caller.request("/auth/me"))
+        reader, writer = await caller.open()
+        async with frozen(redis):
+            writer.write(caller.request("/auth/me"))
+            await until(lambda: service.telemetry.recorder.in_flight == 1)
+            for behind in (caller.request("/auth/check"), b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"):
+                writer.write(behind)
+                await asyncio.sleep(0.05)
+        answers = [await answer_of(reader) for _ in range(3)]
+        assert [part in answer for part, answer in zip((b'"email"', b"204", b'"status"'), answers, strict=True)] == [
+            True
+        ] * 3
+        assert service.telemetry.recorder.in_flight == 0
+        writer.transport.abort()
+
+
+async def test_a_server_that_drains_ends_no_pending_request(
+    serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection whose request waits for Redis is not idle; the next one is told that the connection ends."""
+    async with serve(redis_timeout=20) as service:
+        caller = watched(service, (await service.person())["Authorization"], monkeypatch)
+        await caller.say(caller.request("/auth/me"))
+        reader, writer = await caller.open()
+        async with frozen(redis):
+            writer.write(caller.request("/auth/check"))
+            await until(lambda: service.telemetry.recorder.in_flight == 1)
+            assert [
+                connection for connection in service.server.connections if connection.express and connection.pending
+            ]
+            for connection in service.server.connections:
+                type(connection).draining = True
+                if connection.pending:
+                    assert not connection.close_if_idle()
+        assert b"connection: keep-alive" in await answer_of(reader)
+        writer.write(caller.request("/auth/check"))
+        assert b"connection: close" in await answer_of(reader)
+        assert not await reader.read()
+        writer.close()
 
 
 async def test_a_frozen_redis_costs_nobody_an_answer(caller: Caller, redis: Server) -> None:
     """Who was on the express way when it failed is answered from PostgreSQL."""
-    os.kill(redis.pid, signal.SIGSTOP)
-    try:
+    async with frozen(redis):
         [answer] = await caller.say(caller.request("/auth/check"))
-    finally:
-        os.kill(redis.pid, signal.SIGCONT)
     assert answer.startswith(b"HTTP/1.1 204 ")
     assert caller.ordinary == 1
 
@@ -238,14 +273,11 @@ async def test_each_request_is_recorded_once(caller: Caller, service: Service, r
     await service.parts.cache.delete([key_of(caller)])
     await caller.say(caller.request("/auth/check"))
     _, writer = await caller.open()
-    os.kill(redis.pid, signal.SIGSTOP)
-    try:
+    async with frozen(redis):
         writer.write(caller.request("/auth/check"))
         await until(lambda: recorder.in_flight == 1)
         writer.transport.abort()
         await until(lambda: recorder.in_flight == 0)
-    finally:
-        os.kill(redis.pid, signal.SIGCONT)
     grown = {key: count - before.get(key, 0) for key, count in counted(service).items()}
     assert {key: count for key, count in grown.items() if key[1] in PATHS and count} == {
         ("GET", "/auth/check", 204, ""): 2,
@@ -292,6 +324,16 @@ def key_of(caller: Caller) -> str:
     token = token_of(caller.authorization)
     assert token
     return session_key(token.digest)
+
+
+@contextlib.asynccontextmanager
+async def frozen(redis: Server) -> AsyncIterator[None]:
+    """Stop Redis for a while; it answers afterwards."""
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
 
 
 async def until(condition: Any) -> None:
