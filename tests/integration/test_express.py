@@ -8,8 +8,10 @@ import itertools
 import os
 import signal
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import running
 from opentelemetry.sdk.resources import Resource
@@ -17,6 +19,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from app.handlers.bearer import token_of
 from app.repositories.keys import profile_key, session_key
+from app.storage.cache import Fill
+from app.values import Session
 from observability.record.spans import RequestSpans
 from observability.telemetry import Telemetry
 
@@ -158,6 +162,21 @@ async def test_a_token_of_another_user_is_refused(caller: Caller, service: Servi
     assert (await service.client.get("/auth/me", headers=bob)).status_code == 200
     own, other = (urlsafe_b64decode(text.split("gw_")[1]) for text in (caller.authorization, bob["Authorization"]))
     caller.authorization = f"Bearer gw_{urlsafe_b64encode(other[:16] + own[16:]).decode()}"
+    for path in PATHS:
+        [answer] = await caller.say(caller.request(path))
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_a_session_that_is_over_is_refused_though_it_is_cached(caller: Caller, service: Service) -> None:
+    """Redis may be late to forget one."""
+    token, now = token_of(caller.authorization), datetime.now(UTC)
+    assert token
+    over = Session(token.user_id, token.user_id, now, now - timedelta(seconds=1), now)
+    cache = service.parts.cache
+    await cache.delete([key_of(caller)])
+    [lease] = await cache.lease([key_of(caller)])
+    assert lease
+    assert await cache.fill([Fill(lease, msgspec.msgpack.encode(over), 600)]) == [True]
     for path in PATHS:
         [answer] = await caller.say(caller.request(path))
         assert answer.startswith(b"HTTP/1.1 401 ")
