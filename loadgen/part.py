@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from loadgen.agenda import Agenda, Seat
 from loadgen.client import Connection, Phases
-from loadgen.engine import Engine, Seat
+from loadgen.engine import Engine
 from loadgen.errors import PrepareError
 from loadgen.frames import Prepared, Ready, Refused, Report, Share, Start, Stop, frame, read_command
 from loadgen.journeys import Journeys
@@ -64,14 +65,13 @@ class Part:
         self._spool = Spool(Path(share.samples), steps) if share.samples else None
         self._tally = Tally(self._workload.steps, steps, share.scenario.timeout_s, traces, self._spool)
         self._engine = Engine(
-            share.scenario,
+            Agenda(share.scenario, self._seats, part=share.part, parts=share.parts),
             self._workload,
-            self._seats,
-            [] if own else self._connections,
+            self._connections,
             self._tally,
             traces,
-            part=share.part,
-            parts=share.parts,
+            shared=not own,
+            timeout=share.scenario.timeout_s,
         )
         self._starting: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._draining = False

@@ -99,7 +99,7 @@ class Block(msgspec.Struct, frozen=True):
 class Moment(msgspec.Struct, frozen=True):
     """The generator within one block: how many requests fell due, were sent and ended in it, and how late they left.
 
-    ``lag`` is of requests that left at once, ``wait`` of those that had to wait for a connection or a user; ``in_flight`` and
+    ``lag`` is of every request, ``wait`` of those that then had to wait for a connection or a user; ``in_flight`` and
     ``waiting`` are the most that one process saw at once.
     """
 
