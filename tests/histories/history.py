@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from histories.calls import NEVER, Call, Outcome, moment, now, seconds
 from histories.plan import ABSOLUTE, IDLE, LASTING, Opening, Plan, Step
@@ -23,13 +23,15 @@ from app.errors import (
 from app.listings import Page
 from app.security.tokens import Token, issue, parse
 from app.services.presence import GRAIN
-from app.values import Login, ProfileChange, User
+from app.values import Login, ProfileChange, Session, User
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from app.repositories.users import Users
     from app.server import Parts
+    from app.services.ports import Stored
+    from app.services.sessions import SessionService
     from app.storage.cache import Cache
 
 IDLE_SECONDS = 60
@@ -139,8 +141,8 @@ class History:
         _, target = self._tokens.get(-1 if step.target is None else step.target, _NOBODY)
         known, chosen = _password(self._password), _password(step.number)
         ways: dict[str, Callable[[], Awaitable[object]]] = {
-            "check": lambda: services.sessions.check(token),
-            "me": lambda: services.sessions.me(token),
+            "check": lambda: _as_requests_do(services.sessions.check_at_once, services.sessions.check, token),
+            "me": lambda: _as_requests_do(services.sessions.me_at_once, services.sessions.me, token),
             "sessions": lambda: services.devices.page(token, Page()),
             "update": lambda: services.profiles.update(token, ProfileChange(name=str(step.number))),
             "logout": lambda: services.sessions.logout(token),
@@ -157,6 +159,22 @@ class History:
 _NOBODY = (Token(uuid.UUID(int=0), b""), uuid.UUID(int=0))
 
 
+async def _check(sessions: SessionService, token: Token, *, express: bool) -> Session:
+    found, stored = await _glance(sessions.check_at_once, token) if express else (None, None)
+    return found or await sessions.check(token, stored)
+
+
+async def _me(sessions: SessionService, token: Token, *, express: bool) -> User:
+    found, stored = await _glance(sessions.me_at_once, token) if express else (None, None)
+    return found or await sessions.me(token, stored)
+
+
+async def _glance(at_once: Callable[[Token, Callable[[Any, Stored | None], None]], None], token: Token) -> Any:
+    answer: asyncio.Future[tuple[Any, Stored | None]] = asyncio.get_running_loop().create_future()
+    at_once(token, lambda found, stored: answer.set_result((found, stored)))
+    return await answer
+
+
 async def _until_believed(cache: Cache) -> None:
     while True:
         with contextlib.suppress(CacheUnavailable):
@@ -168,3 +186,15 @@ async def _until_believed(cache: Cache) -> None:
 
 def _password(number: int) -> str:
     return f"a password, number {number}"
+
+
+async def _as_requests_do(
+    at_once: Callable[[Token, Callable[[object, Stored | None], None]], None],
+    otherwise: Callable[[Token, Stored | None], Awaitable[object]],
+    token: Token,
+) -> object:
+    """Ask where that is quick, and go on from what was seen there when it takes more."""
+    seen: asyncio.Future[tuple[object, Stored | None]] = asyncio.get_running_loop().create_future()
+    at_once(token, lambda found, stored: seen.set_result((found, stored)))
+    found, stored = await seen
+    return await otherwise(token, stored) if found is None else found
