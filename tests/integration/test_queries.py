@@ -58,6 +58,8 @@ EXAMPLES: dict[str, Any] = {
     "uuid[]": [UUID(int=1)],
     "timestamptz[]": [datetime(2026, 1, 1, tzinfo=UTC)],
     "text[]": ["x"],
+    "varchar[]": ["x"],
+    "bool[]": [True],
     "bytea[]": [b"x"],
     "float8": 1.0,
 }
