@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from loadgen.pacer import in_blocks, plan_arrivals, thinking
-from loadgen.tally import Exchange
+from loadgen.step_tally import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

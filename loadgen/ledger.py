@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from loadgen.results import Block, Moment
-from loadgen.tally import EXAMPLES, OK, SLOWEST
+from loadgen.step_tally import EXAMPLES, OK, SLOWEST
 from observability.model import Distribution, Histogram
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loadgen.frames import Report
     from loadgen.results import Example, ProcessUse, Slow
-    from loadgen.tally import StepCounts
+    from loadgen.step_tally import StepCounts
     from loadgen.workload import Step
 
 MOST_BLOCKS = 1200

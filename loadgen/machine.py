@@ -9,10 +9,15 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadgen.results import ProcessUse
+from loadgen.results import Environment, ProcessUse
+
+if TYPE_CHECKING:
+    from loadgen.scenario import Scenario
+    from observability.model import Slo
 
 _SCHEDSTAT = Path("/proc/self/schedstat")
 _STAT = Path("/proc/stat")
@@ -68,8 +73,23 @@ def steal(before: tuple[int, int] | None, after: tuple[int, int] | None) -> floa
     return (after[0] - before[0]) / (after[1] - before[1])
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what does the measuring."""
+def environment(scenario: Scenario, target: str, slo: Slo, stolen_share: float | None) -> Environment:
+    """Return what a run was done with."""
+    return Environment(
+        target=target,
+        seed=scenario.seed,
+        scenario_hash=scenario.hash,
+        processes=scenario.processes,
+        connections=scenario.connections or scenario.most_users,
+        versions=_versions(),
+        slo=slo,
+        machine=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpus=os.cpu_count() or 1,
+        steal=stolen_share,
+    )
+
+
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:

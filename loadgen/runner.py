@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import secrets
 import time
 from pathlib import Path
@@ -16,10 +15,10 @@ from loadgen.errors import FolderError, PartError, PrepareError
 from loadgen.frames import Report, Share
 from loadgen.journeys import STEPS
 from loadgen.ledger import Ledger
-from loadgen.machine import steal, stolen, versions
+from loadgen.machine import environment, steal, stolen
 from loadgen.parts import Parts
 from loadgen.requests import own_steps
-from loadgen.results import RESULT_VERSION, Environment, Result, RunFolder, RunStatus, State
+from loadgen.results import RESULT_VERSION, Result, RunFolder, RunStatus, State
 from loadgen.scenario import Scenario
 from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, judged, overall_percentiles
 from loadgen.target import Target
@@ -202,7 +201,7 @@ class Runner:
             version=RESULT_VERSION,
             status=status,
             scenario=order.scenario,
-            environment=self._environment(),
+            environment=environment(order.scenario, order.target.url, order.slo, self._steal),
             fewest_samples=order.slo.fewest_samples,
             lag_allowed=allowed,
             lag=ledger.lag.freeze(),
@@ -215,21 +214,6 @@ class Runner:
             invalid=invalid,
             stopped=self._stopped,
             samples=tuple(filter(None, map(self._samples, range(order.scenario.processes)))),
-        )
-
-    def _environment(self) -> Environment:
-        scenario = self._order.scenario
-        return Environment(
-            target=self._order.target.url,
-            seed=scenario.seed,
-            scenario_hash=scenario.hash,
-            processes=scenario.processes,
-            connections=scenario.connections or scenario.most_users,
-            versions=versions(),
-            slo=self._order.slo,
-            machine=f"{platform.system()} {platform.release()} {platform.machine()}",
-            cpus=os.cpu_count() or 1,
-            steal=self._steal,
         )
 
     def _status(self) -> RunStatus:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loadgen.client import Answer
-    from loadgen.tally import Exchange
+    from loadgen.step_tally import Exchange
 
 RECORD = struct.Struct("<dffffHBB4x")
 

@@ -36,19 +36,21 @@ class Service:
         self.seen: list[tuple[str, str, dict[str, str], Any]] = []
         self.replied: list[float] = []
         self.arrived = asyncio.Event()
-        self.under_way = self.most_under_way = 0
+        self.connected = self.under_way = self.most_under_way = 0
         self.instant: Callable[[float], float] = lambda now: now
         """When to answer a request that came now; seconds of perf_counter."""
         self.decide: Callable[[str, str, dict[str, str]], tuple[int, bytes, str]] = lambda *_: (200, b"{}", "")
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it is closed."""
+        self.connected += 1
         try:
             while True:
                 await self._exchange(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.connected -= 1
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +229,26 @@ async def test_a_server_that_talks_nonsense_is_a_report(order: Any) -> None:
     (endpoint,) = result.endpoints
     assert endpoint.failures == {"garbage": 25, "half answer": 25, "reset": 50}
     assert result.status.verdict == "FAIL"
+
+
+async def test_sending_processes_do_not_outlive_who_started_them(serve: Any, tmp_path: Path) -> None:
+    """The command is killed in the middle of a run: within seconds nobody sends any more."""
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nusers = 4\nrate_per_minute = 6000\nseconds = 60\n[request.root]\npath = "/"\n[mix]\nroot = 1\n'
+    )
+    async with serve() as service:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "loadgen", str(tmp_path / "mine.toml"), "--target", service.target.url),
+            *("--data-dir", str(tmp_path), "--processes", "2"),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        await asyncio.wait_for(service.arrived.wait(), 30)
+        process.kill()
+        await process.wait()
+        async with asyncio.timeout(30):
+            while service.connected:  # noqa: ASYNC110 - the service tells no event
+                await asyncio.sleep(0.05)
 
 
 async def test_a_sending_process_that_dies_is_told(serve: Any, order: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from loadgen.client import BODY_LIMIT, Connection
+from loadgen.client import BODY_LIMIT, Connection, Phases, header
 from loadgen.target import Target
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -40,8 +40,8 @@ async def connect() -> AsyncIterator[Callable[..., Connection]]:
     """Return a maker of connections, which are closed at the end."""
     made: list[Connection] = []
 
-    def make(target: Target, timeout: float = 5.0) -> Connection:
-        made.append(Connection(target, timeout=timeout))
+    def make(target: Target, timeout: float = 5.0, phases: Phases | None = None) -> Connection:
+        made.append(Connection(target, timeout=timeout, phases=phases))
         return made[-1]
 
     yield make
@@ -189,6 +189,39 @@ async def test_no_complete_answer_in_time_is_a_timeout(serving: Serving, connect
     assert 0.1 <= late.last - late.begun < 1
     assert (good.status, good.failure) == (200, "")
     assert good.connect > 0
+
+
+async def test_each_phase_has_its_time(serving: Serving, connect: Callable[..., Connection]) -> None:
+    """A server that never answers is told from one that does not take the request, and both from the whole."""
+
+    async def deaf(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    async with serving(deaf) as target:
+        silent = await connect(target, phases=Phases(first_byte=0.1)).exchange(REQUEST)
+        full = await connect(target, phases=Phases(send=0.1)).exchange(REQUEST + bytes(1 << 24))
+        whole = await connect(target, timeout=0.1, phases=Phases(first_byte=5)).exchange(REQUEST)
+    assert [silent.failure, full.failure, whole.failure] == ["first byte timeout", "send timeout", "timeout"]
+
+
+async def test_a_connection_that_is_not_taken_is_told(connect: Callable[..., Connection]) -> None:
+    """Connecting to a listener whose queue is full takes as long as its phase may, and no longer."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for client in (first, second):
+            client.setblocking(False)  # noqa: FBT003 - the socket's own interface
+            client.connect_ex(listener.getsockname())
+        target = Target(host="127.0.0.1", port=listener.getsockname()[1])
+        answer = await connect(target, phases=Phases(connect=0.2)).exchange(REQUEST)
+    assert answer.failure == "connect timeout"
+    assert answer.sent == 0
+
+
+def test_a_header_is_that_of_the_final_answer() -> None:
+    """Whatever the case of its name; those of an interim answer are another's, and a body is no header."""
+    head = b"HTTP/1.1 103 Early\r\nA: 1\r\n\r\nHTTP/1.1 200 OK\r\nretry-AFTER:  7 \r\nB:\r\n\r\nA: 3\r\n"
+    assert [header(head, name) for name in (b"retry-after", b"b", b"a")] == [b"7", b"", None]
 
 
 async def test_bytes_that_nobody_asked_for_never_answer_a_later_request(

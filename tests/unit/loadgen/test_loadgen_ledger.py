@@ -7,7 +7,8 @@ from loadgen.journeys import STEPS
 from loadgen.ledger import MOST_BLOCKS, Ledger
 from loadgen.results import Block, Moment
 from loadgen.scenario import StopRule
-from loadgen.tally import Counts, StepCounts
+from loadgen.step_tally import StepCounts
+from loadgen.tally import Counts
 from loadgen.watch import Watch
 from observability.model import Distribution, Histogram
 

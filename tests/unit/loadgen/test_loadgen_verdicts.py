@@ -10,7 +10,7 @@ from loadgen.journeys import STEPS
 from loadgen.results import EndpointStatus, ProcessUse, RunStatus
 from loadgen.scenario import Scenario
 from loadgen.status import judged
-from loadgen.tally import Exchange, StepTally
+from loadgen.step_tally import Exchange, StepTally
 from loadgen.verdicts import BUSIEST, Verdict, doubts, judge_run, judge_step, lag_allowed
 from loadgen.workload import Traces
 
