@@ -28,6 +28,8 @@ class Step:
     target: int | None = None
     number: int = 0
     """Of an update the version, of a password change the password, of a login the session it opens."""
+    express: bool = False
+    """Whether a check or a read first glances at the cache, as the express way does."""
 
     @property
     def is_trouble(self) -> bool:
@@ -112,6 +114,7 @@ def _reader(chance: random.Random, reads: Sequence[str], sessions: int, pace: fl
             chance.random() * 0.006 * pace,
             chance.randrange(WORKERS),
             session=chance.randrange(sessions),
+            express=chance.random() < 0.5,
         )
         for _ in range(chance.randrange(5, 15))
     )

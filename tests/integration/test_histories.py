@@ -34,7 +34,7 @@ BATCHES_A_STORM = 6
 ENOUGH = 1000
 """Histories in which a rule that is missing has to be found."""
 
-ENOUGH_IN_STORMS = 200
+ENOUGH_IN_STORMS = 400
 
 
 @pytest.fixture
