@@ -56,14 +56,16 @@ def gatewatch(folder: Path, cores: Sequence[int] = (SERVER_CORE,), **settings: s
         "GATEWATCH_WORKERS": "1",
         **settings,
     }
-    with _pinned([sys.executable, "-m", "app", "serve"], environment, cores) as process:
-        described = folder / "instance.json"  # written when every worker is ready
-        _wait_for(f"{described} is there", described.exists, process)
-        written = json.loads(described.read_text())
-        children = psutil.Process(process.pid).children(recursive=True)
-        workers = tuple(child.pid for child in children if "_worker" in child.cmdline())
-        yield Instance(written["url"], workers[0], written["database_url"], written["redis_url"], workers)
-    discard(folder / "postgres")
+    try:
+        with _pinned([sys.executable, "-m", "app", "serve"], environment, cores) as process:
+            described = folder / "instance.json"  # written when every worker is ready
+            _wait_for(f"{described} is there", described.exists, process)
+            written = json.loads(described.read_text())
+            children = psutil.Process(process.pid).children(recursive=True)
+            workers = tuple(child.pid for child in children if "_worker" in child.cmdline())
+            yield Instance(written["url"], workers[0], written["database_url"], written["redis_url"], workers)
+    finally:
+        discard(folder / "postgres")
 
 
 @contextlib.contextmanager
