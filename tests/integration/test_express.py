@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import os
+import random
+import re
 import signal
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
@@ -18,6 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from app.handlers.bearer import token_of
+from app.handlers.express import Express
 from app.repositories.keys import profile_key, session_key
 from app.storage.cache import Fill
 from app.values import Session
@@ -143,6 +146,87 @@ async def test_what_is_not_plain_is_left_to_sanic(caller: Caller) -> None:
         [answer] = await caller.say(caller.request("/auth/check", *more, **named))
         assert int(answer.split()[1]) == status, name
         assert caller.ordinary - before == (status == 204), name
+
+
+SPOILS = (
+    *(
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b" ",
+        b"\t",
+        b":",
+        b"\x00",
+        b"\x0b",
+        b"\x85",
+        b"\xa0",
+        b"\xc2\xa0",
+        b"\r\n\r\n",
+        b"?",
+        b"/",
+        b"%",
+        b"A",
+    ),
+    *(b"HTTP/1.0", b"HTTP/1.1", b" HTTP/1.1\r\n", b"X: HTTP/1.1\r\n", b"GET /auth/me HTTP/1.1\r\nHost: x\r\n\r\n"),
+    *(
+        b"Host: y\r\n",
+        b"Connection: close\r\n",
+        b"connection:Keep-Alive \r\n",
+        b"Upgrade: websocket\r\n",
+        b"Bearer ",
+        b"bearer ",
+    ),
+    *(b"Content-Length: 0\r\n", b"Content-Length: 1\r\n", b"Content-Length: 00\r\n", b"Transfer-Encoding: chunked\r\n"),
+    *(b"Expect: 100-continue\r\n", b"X-Forwarded-For: 1.2.3.4, x\r\n", b"Authorization: Bearer x\r\n"),
+)
+REQUESTS = int(os.environ.get("SPOILT_REQUESTS", "240"))
+"""How many are compared; more take longer, 50 a second."""
+
+
+def spoilt(chance: random.Random, request: bytes) -> bytes:
+    """Put something in, take something out or change a byte, most often once, and where lines begin."""
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        begins = [match.end() for match in re.finditer(b"\r\n", request)] or [0]
+        place = chance.choice([*begins, chance.randrange(len(request))])
+        behind = place + chance.randrange(4)
+        request = chance.choice(
+            (
+                request[:place] + chance.choice(SPOILS) + request[place:],
+                request[:place] + request[behind:],
+                request[:place] + bytes([chance.randrange(256)]) + request[place + 1 :],
+                request[:place] + request[place:behind].swapcase() + request[behind:],
+            )
+        )
+    return request
+
+
+async def test_no_spoilt_request_tells_the_ways_apart(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with a request, the connection carries the same answers, the next request's too, byte for byte."""
+    chance = random.Random(int(os.environ.get("SPOILT_SEED", "1")))  # noqa: S311 - not a secret
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    async def all_of(request: bytes) -> bytes:
+        reader, writer = await caller.open()
+        writer.write(request)
+        await asyncio.sleep(0.02)
+        with contextlib.suppress(ConnectionError):
+            writer.write(last)
+        answers = b""
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(30):
+                while data := await reader.read(65536):
+                    answers += data
+        writer.transport.abort()
+        return re.sub(rb'"trace_id":"\w+"', b"", answers)
+
+    for _ in range(REQUESTS // 20):
+        requests = [spoilt(chance, caller.request(path, "User-Agent: x")) for path in PATHS * 10]
+        express = await asyncio.gather(*map(all_of, requests))
+        with monkeypatch.context() as patch:
+            patch.setattr(Express, "read", lambda *_: None)
+            ordinary = await asyncio.gather(*map(all_of, requests))
+        for request, one, other in zip(requests, express, ordinary, strict=True):
+            assert one == other, request
 
 
 async def test_a_bad_token_is_refused_the_ordinary_way(caller: Caller) -> None:

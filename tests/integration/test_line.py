@@ -115,6 +115,7 @@ async def test_what_is_no_answer_ends_the_line(cache: Cache, proxy: Proxy, said:
     line, proxy.slipped_in = await line_of(cache), said
     await read_all(cache)
     assert not line.is_open
+    assert line._transport.is_closing(), "its socket must not stay behind"
     assert not cache.in_doubt.is_set()
 
 
