@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from running import EMAIL, PASSWORD, Service
 
-from app.errors import EmailTaken, InvalidFields, NotFound
+from app.errors import CacheUnavailable, EmailTaken, InvalidationPending, InvalidFields, NotFound
 from app.repositories.sessions import OPEN
 from app.repositories.users import Users
 from app.security.tokens import issue
@@ -130,6 +130,27 @@ async def test_a_session_that_the_first_statement_cannot_see_is_ended_too(
         await asyncio.sleep(0.2)
         assert not disabling.done()
     assert await disabling == 1
+    assert (await service.rows())["sessions"] == 0
+
+
+async def test_a_cache_that_cannot_be_told_keeps_no_latecomer(
+    service: Service, administration: Administration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session that only the second statement sees is ended though the deletes of the first have to wait."""
+    user = await service.register()
+    now = utc_now()
+
+    async def away(_: object) -> None:
+        raise CacheUnavailable("away")
+
+    monkeypatch.setattr(service.parts.cache, "delete", away)
+    async with service.sql.transaction():
+        await service.sql.fetch(OPEN.sql, uuid4(), UUID(user["id"]), b"x", now, now, None, None, None)
+        disabling = asyncio.create_task(administration.disable(EMAIL))
+        await asyncio.sleep(0.2)
+        assert not disabling.done()
+    with pytest.raises(InvalidationPending):
+        await disabling
     assert (await service.rows())["sessions"] == 0
 
 
