@@ -1,7 +1,7 @@
 ## Gatewatch. Each target makes what it needs first, and takes PORT= (8000 if not given).
 ##
 ##   make run           the service with its console; PostgreSQL and Redis included; Ctrl-C ends it
-##   make load          send load to it: SCENARIO=smoke (30 s) or baseline (5 min)
+##   make load          send load to it: SCENARIO=smoke (30 s), baseline (5 min), peak, spike, throughput, soak ...
 ##   make test          all tests, also while `make run` is up; ARGS= goes to pytest
 ##   make check         lint, format, types, import contracts
 ##   make bench         speed beside rivals, on a quiet machine; ROWS='hot storm' picks, ROWS=--list lists
