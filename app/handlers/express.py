@@ -9,7 +9,6 @@ bytes, as if nothing had happened: errors, limits reached, misses, pipelined req
 from __future__ import annotations
 
 import functools
-import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +17,7 @@ from sanic.compat import Header
 from sanic.http import Stage
 
 from app.handlers.bearer import token_of
-from app.handlers.strict import HEAD
+from app.handlers.plain import plain_get, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,15 +35,6 @@ if TYPE_CHECKING:
     Done = Callable[[Any | None, Stored | None], None]
 else:  # mixed into a subclass of it, which is not known here
     HttpProtocol = object
-
-LONGEST_HEAD = 4096
-"""Bytes past which a head is left to Sanic, which knows how long one may be."""
-
-_TELLING = re.compile(
-    rb"\r\n(authorization|connection|content-length|expect|host|transfer-encoding|upgrade|x-forwarded-for):[ \t]*([^\r]*)",
-    re.IGNORECASE,
-)
-"""The headers that decide how a request is to be read and answered."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -81,55 +71,15 @@ class Express:
 
     def read(self, data: bytes, peer: str) -> Asked | None:
         """Return the request that bytes from a peer are, if it may go the express way and its client may ask now."""
-        end = data.find(b" ", 4)
-        hot = self._hot.get(data[4:end])
-        if hot is None or not _is_one_plain_get(data, end):
+        hot = self._hot.get(target_of(data))
+        plain = plain_get(data) if hot else None
+        token = token_of(plain.authorization) if plain else None
+        if hot is None or plain is None or token is None:
             return None
-        told = _told(data)
-        token = told and token_of(told.authorization)
-        if not told or not token:
-            return None
-        address = self._proxies.client(peer, told.forwarded)
+        address = self._proxies.client(peer, plain.forwarded)
         if hot.limit is not None and hot.limit.spend(address):
             return None
         return Asked(hot, token, address, data)
-
-
-def _is_one_plain_get(data: bytes, end: int) -> bool:
-    """Say whether bytes are one request with no body, whose target ends where it is said to."""
-    return (
-        data.startswith(b"GET ")
-        and data.startswith(b" HTTP/1.1\r\n", end)
-        and data.endswith(b"\r\n\r\n")
-        and len(data) <= LONGEST_HEAD
-        and HEAD.fullmatch(data, 0, len(data) - 4) is not None
-    )
-
-
-class _Told(NamedTuple):
-    authorization: str
-    forwarded: list[str]
-
-
-def _told(head: bytes) -> _Told | None:
-    """Return what the headers say, or None when they ask for more than a plain answer, or for less than one Host."""
-    authorization = host = length = None
-    forwarded: list[str] = []
-    for name, value in _TELLING.findall(head):
-        match name.lower():
-            case b"authorization" if authorization is None:
-                authorization = value.decode(errors="surrogateescape")  # as Sanic does
-            case b"host" if host is None:
-                host = value
-            case b"content-length" if length is None and value == b"0":
-                length = value
-            case b"x-forwarded-for":
-                forwarded.append(value.decode(errors="surrogateescape"))
-            case b"connection" if value.lower() == b"keep-alive":
-                pass
-            case _:
-                return None
-    return None if host is None or authorization is None else _Told(authorization, forwarded)
 
 
 def express(protocol: type[HttpProtocol]) -> type[HttpProtocol]:
@@ -217,11 +167,15 @@ class _ExpressProtocol(HttpProtocol):
         super().connection_lost(exc)  # type: ignore[no-untyped-call] # Sanic's own is not annotated
 
     def _is_free(self) -> bool:
-        """Say whether the connection's task waits for a request, and nobody has to wait to be written to."""
+        """Say whether the connection's task waits for a request, and nobody has to wait to be written to.
+
+        A request that was answered before its body came is still there: what comes is its body, whatever it looks like.
+        """
         return (
             self.waiting
             and not self.recv_buffer
             and self._http.stage is Stage.IDLE
+            and self._http.request is None
             and not self.draining
             and self._can_write.is_set()
         )
