@@ -22,6 +22,7 @@ from benchmarks.rivals import installed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 SERVER_CORE, DRIVER_CORE = 0, 1
 BOTH = (SERVER_CORE, DRIVER_CORE)
@@ -57,9 +58,9 @@ def gatewatch(folder: Path, cores: Sequence[int] = (SERVER_CORE,), **settings: s
         **settings,
     }
     try:
-        with _pinned([sys.executable, "-m", "app", "serve"], environment, cores) as process:
+        with pinned([sys.executable, "-m", "app", "serve"], environment, cores) as process:
             described = folder / "instance.json"  # written when every worker is ready
-            _wait_for(f"{described} is there", described.exists, process)
+            wait_for(f"{described} is there", described.exists, process)
             written = json.loads(described.read_text())
             children = psutil.Process(process.pid).children(recursive=True)
             workers = tuple(child.pid for child in children if "_worker" in child.cmdline())
@@ -73,8 +74,8 @@ def rival(redis_url: str) -> Iterator[Instance]:
     """Run Sanic's bare handlers."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.rivals.bare", str(port)]
-    with _pinned(command, {"REDIS_URL": redis_url}, (SERVER_CORE,)) as process:
-        _wait_for_answer(f"http://127.0.0.1:{port}/json", process)
+    with pinned(command, {"REDIS_URL": redis_url}, (SERVER_CORE,)) as process:
+        wait_for_answer(f"http://127.0.0.1:{port}/json", process)
         yield Instance(f"http://127.0.0.1:{port}", process.pid)
 
 
@@ -90,8 +91,8 @@ def closed_way(stores: Instance, folder: Path, *ways: str) -> Iterator[Instance]
         "GATEWATCH_SECRET": "s" * 43,
     }
     command = [sys.executable, "-m", "benchmarks.closed_way", str(port), *ways]
-    with _pinned(command, environment, (SERVER_CORE,)) as process:
-        _wait_for_answer(f"http://127.0.0.1:{port}/health/live", process)
+    with pinned(command, environment, (SERVER_CORE,)) as process:
+        wait_for_answer(f"http://127.0.0.1:{port}/health/live", process)
         yield Instance(f"http://127.0.0.1:{port}", process.pid)
 
 
@@ -106,15 +107,19 @@ def fastapi_users(stores: Instance, cores: Sequence[int] = (SERVER_CORE,), worke
         "REDIS_URL": redis_url,
         "POOL_SIZE": str(POOL_SIZE // workers),
     }
-    with _pinned(command, environment, cores) as process:
-        _wait_for_answer(f"http://127.0.0.1:{port}/docs", process)
+    with pinned(command, environment, cores) as process:
+        wait_for_answer(f"http://127.0.0.1:{port}/docs", process)
         yield Instance(f"http://127.0.0.1:{port}", process.pid, stores.database_url, redis_url)
 
 
 @contextlib.contextmanager
-def _pinned(
-    command: list[str], environment: Mapping[str, str], cores: Sequence[int]
+def pinned(
+    command: list[str],
+    environment: Mapping[str, str],
+    cores: Sequence[int],
+    stdout: int | BinaryIO = subprocess.DEVNULL,
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program on ``cores`` until the block ends; of our own settings it has only those in ``environment``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # what a process has when it starts another, that one has
@@ -122,7 +127,7 @@ def _pinned(
         process = subprocess.Popen(  # noqa: S603 - ourselves, or a rival that we wrote down
             command,
             env={**inherited, **environment},
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -138,16 +143,19 @@ def _pinned(
             process.kill()
 
 
-def _wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when a server answers there; raise RuntimeError when its process ends or a minute passes first."""
+
     def answers() -> bool:
         with contextlib.suppress(OSError), urlopen(url, timeout=1):  # noqa: S310 - our own server
             return True
         return False
 
-    _wait_for(f"{url} answers", answers, process)
+    wait_for(f"{url} answers", answers, process)
 
 
-def _wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Return when it holds; raise RuntimeError when the process ends or a minute passes first."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if holds():

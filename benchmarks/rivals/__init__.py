@@ -1,4 +1,4 @@
-"""Other people's servers, run beside ours: Sanic itself, and fastapi-users in an environment of its own."""
+"""Other people's programs, run beside ours: Sanic itself, and others in environments of their own."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from pathlib import Path
 
 ENVIRONMENT = Path("build/rivals")
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+LOAD_ENVIRONMENT = Path("build/load-rivals")
+LOAD_REQUIREMENTS = Path(__file__).with_name("load-requirements.txt")
 
 
 class RivalMissing(Exception):
     """A rival could not be installed: there is nothing to compare with."""
 
 
-def installed() -> Path:
+def installed(environment: Path = ENVIRONMENT, requirements: Path = REQUIREMENTS) -> Path:
     """Return the rivals' Python, installing what they need first; raise RivalMissing, with the last that pip said, if it fails."""
-    python, stamp = ENVIRONMENT.absolute() / "bin" / "python", ENVIRONMENT / ".installed"
-    wanted = f"{sys.executable} {sys.version}\n{REQUIREMENTS.read_text()}"
+    python, stamp = environment.absolute() / "bin" / "python", environment / ".installed"
+    wanted = f"{sys.executable} {sys.version}\n{requirements.read_text()}"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
-    print(f"  installing the rivals into {ENVIRONMENT}", file=sys.stderr)
-    venv = [sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)]
+    print(f"  installing the rivals into {environment}", file=sys.stderr)
+    venv = [sys.executable, "-m", "venv", "--clear", str(environment)]
     pip = [
         str(python),
         "-m",
@@ -31,7 +33,7 @@ def installed() -> Path:
         "--no-input",
         "install",
         "-r",
-        str(REQUIREMENTS),
+        str(requirements),
     ]
     for command in (venv, pip):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
@@ -42,9 +44,9 @@ def installed() -> Path:
     return python
 
 
-def version(package: str) -> str:
+def version(package: str, requirements: Path = REQUIREMENTS) -> str:
     """Return the pinned version of a rival's package."""
-    pinned = (line.partition("==") for line in REQUIREMENTS.read_text().splitlines())
+    pinned = (line.partition("==") for line in requirements.read_text().splitlines())
     return next(number for name, _, number in pinned if name == package)
 
 
