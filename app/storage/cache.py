@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
@@ -28,9 +27,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from app.errors import CacheUnavailable
+from app.storage.batch import Batch, into
 from app.storage.breaker import Breaker
-from app.storage.identity import RECHECK, greet, server_of, trusted
+from app.storage.identity import RECHECK, greet, server_of
 from app.storage.line import LineKeeper
+
+if TYPE_CHECKING:
+    from app.storage.batch import Answered
 
 _SCRIPTS = Path(__file__).parent / "lua"
 FILL = (_SCRIPTS / "fill.lua").read_text()
@@ -45,8 +48,6 @@ MOST_KEYS = 512
 """Keys after which a batch is sent without waiting for the rest of the loop's tick."""
 
 KEYS_A_DELETE = 500
-
-_log = logging.getLogger("gatewatch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,6 @@ class Fill:
     ttl: float = 0.0
 
 
-Answered = Callable[[list[bytes | None] | Exception], None]
-"""Takes the value of each key that was asked for, or why there is no answer."""
-
-_Read = tuple[Sequence[str], Answered]
 _Command = tuple[Any, ...]
 _Commands = Callable[[bytes], Sequence[_Command]]
 """Commands that depend on the identity of the server they are going to."""
@@ -97,8 +94,7 @@ class Cache:
         self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
         self._lines = LineKeeper(connect, timeout=timeout)
-        self._batch: list[_Read] = []
-        self._batched = 0
+        self._batch: Batch | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self.round_trips = 0
         self.failures = 0
@@ -127,27 +123,18 @@ class Cache:
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, or None. All reads of one loop tick go out as one MGET."""
         answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
-
-        def answered(outcome: list[bytes | None] | Exception) -> None:
-            if answer.done():
-                return
-            if isinstance(outcome, Exception):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
-
-        self.want(keys, answered)
+        self.want(keys, into(answer))
         return await answer
 
     def want(self, keys: Sequence[str], answered: Answered) -> None:
         """Read without waiting: ``answered`` is called later, once."""
         if self.in_doubt.is_set():
             raise CacheUnavailable("what was missed while Redis was away has to be deleted first")
-        if not self._batch:
+        if self._batch is None:
+            self._batch = Batch()
             asyncio.get_running_loop().call_soon(self._send_batch)
-        self._batch.append((keys, answered))
-        self._batched += len(keys)
-        if self._batched >= MOST_KEYS:
+        self._batch.add(keys, answered)
+        if len(self._batch.keys) >= MOST_KEYS:
             self._send_batch()
 
     async def lease(self, keys: Sequence[str]) -> list[Lease | None]:
@@ -200,46 +187,38 @@ class Cache:
             await connection.disconnect(nowait=True)
 
     def _send_batch(self) -> None:
-        batch, self._batch, self._batched = self._batch, [], 0
-        if not batch:
+        batch, self._batch = self._batch, None
+        if batch is None:  # it was full before the tick was over
             return
-        keys = [key for wanted, _ in batch for key in wanted]
         line = None if self._breaker.is_open else self._lines.line()
         if line is None:
-            self._ask_for(batch, keys)
+            self._ask_for(batch)
             return
         self.round_trips += 1
-        line.ask(keys, functools.partial(self._answer, batch), functools.partial(self._line_broke, batch, keys))
+        line.ask(batch.keys, functools.partial(self._answered, batch), functools.partial(self._line_broke, batch))
 
-    def _line_broke(self, batch: list[_Read], keys: list[str], error: Exception) -> None:
+    def _answered(self, batch: Batch, server: bytes, values: list[bytes | None]) -> None:
+        self._breaker.succeeded()
+        batch.answer(server, values)
+
+    def _line_broke(self, batch: Batch, error: Exception) -> None:
         if isinstance(error, TimeoutError):
-            _answer_all(batch, self._failed(error))
+            batch.refuse(self._failed(error))
         else:  # as with any connection that the server closed, the question is asked once more
-            self._ask_for(batch, keys)
+            self._ask_for(batch)
 
-    def _ask_for(self, batch: list[_Read], keys: list[str]) -> None:
-        task = asyncio.get_running_loop().create_task(self._read_batch(batch, keys))
+    def _ask_for(self, batch: Batch) -> None:
+        task = asyncio.get_running_loop().create_task(self._read_batch(batch))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _read_batch(self, batch: list[_Read], keys: list[str]) -> None:
+    async def _read_batch(self, batch: Batch) -> None:
         try:
-            server, replies = await self._ask(lambda _: [("MGET", *keys)])
+            server, replies = await self._ask(lambda _: [("MGET", *batch.keys)])
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for each of these answers
-            _answer_all(batch, error)
-            return
-        self._answer(batch, server, replies[0])
-
-    def _answer(self, batch: list[_Read], server: bytes, values: list[bytes | None]) -> None:
-        self._breaker.succeeded()
-        start = 0
-        for wanted, answered in batch:
-            end = start + len(wanted)
-            try:
-                answered([trusted(value, server) for value in values[start:end]])
-            except Exception:  # noqa: BLE001 - the others still get theirs
-                _log.exception("an answer from the cache could not be used")
-            start = end
+            batch.refuse(error)
+        else:
+            batch.answer(server, replies[0])
 
     async def _ask(self, commands: _Commands) -> tuple[bytes, list[Any]]:
         """Send commands in one round trip on one connection; return its server's identity and the replies."""
@@ -310,11 +289,6 @@ def _fill_command(fill: Fill, server: bytes) -> _Command:
         return ("EVAL", RELEASE, 1, lease_key(key), fill.lease.token)
     milliseconds = max(1, int(fill.ttl * 1000))
     return ("EVAL", FILL, 2, key, lease_key(key), fill.lease.token, server + fill.value, milliseconds)
-
-
-def _answer_all(batch: list[_Read], error: Exception) -> None:
-    for _, answered in batch:
-        answered(error)
 
 
 async def eviction_warning(redis: Redis) -> str | None:
