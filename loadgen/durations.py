@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadgen.intervals import Interval
+
 _MS, _US = 1e-3, 1e-6
 _MINUTE = 60
 
@@ -14,6 +19,18 @@ def duration(seconds: float | None) -> str:
         if seconds >= size * 0.9995:  # 0.9996 ms is read as 1 ms, not as 1000 us
             return f"{_three_digits(seconds / size)} {unit}"
     return f"{seconds / _US:.0f} us"
+
+
+def span(interval: Interval | None) -> str:
+    """Return an interval, with its unit once where both ends have the same: 22.9-24.4 ms, 950 us-1.2 ms, 12 ms or more."""
+    if interval is None:
+        return "-"
+    low = duration(interval.low)
+    if interval.high is None:
+        return f"{low} or more"
+    high = duration(interval.high)
+    number, unit = low.split()
+    return f"{number if high.endswith(f' {unit}') else low}-{high}"
 
 
 def clock_time(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from loadgen.errors import FolderError
+from loadgen.intervals import Interval
 from loadgen.scenario import Scenario
 from loadgen.verdicts import Validity, Verdict
 from observability.model import Distribution, Slo
@@ -30,7 +31,10 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,54}")
 
 
 class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint so far. Percentiles are of response time, from the intended time; None means no sample, or no target."""
+    """One endpoint so far. Percentiles are of response time, from the intended time; None means no sample, or no target.
+
+    ``p95_interval`` holds the true p95 with 95 % confidence; it is there once the run has ended, with enough samples.
+    """
 
     name: str
     method: str
@@ -41,6 +45,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
+    p95_interval: Interval | None = None
     target: float | None = None
     verdict: Verdict | None = None
 

@@ -20,7 +20,7 @@ from loadgen.parts import Parts
 from loadgen.requests import own_steps
 from loadgen.results import RESULT_VERSION, Result, RunFolder, RunStatus, State
 from loadgen.scenario import Scenario
-from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, judged, overall_percentiles
+from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, judged, overall_percentiles, sure
 from loadgen.target import Target
 from loadgen.verdicts import doubts
 from loadgen.watch import Watch
@@ -188,6 +188,14 @@ class Runner:
         order, ledger, status = self._order, self._ledger, self._status()
         allowed = allowed_lag(status.endpoints)
         invalid = tuple(doubts(lag_p99=status.lag_p99, allowed=allowed, processes=ledger.processes, steal=self._steal))
+        endpoints = endpoint_results(ledger)
+        status = sure(
+            status,
+            endpoints,
+            block_seconds=ledger.block_seconds,
+            fewest=order.slo.fewest_samples,
+            trend=bool(order.scenario.stage),
+        )
         if status.completed:
             status = judged(
                 status, order.scenario, invalid=invalid, server_errors=ledger.server_errors, stopped=self._stopped
@@ -209,7 +217,7 @@ class Runner:
             cpu=sum(use.cpu for use in ledger.processes),
             block_seconds=ledger.block_seconds,
             moments=tuple(moment for _, moment in sorted(ledger.moments.items())),
-            endpoints=endpoint_results(ledger),
+            endpoints=endpoints,
             processes=ledger.processes,
             invalid=invalid,
             stopped=self._stopped,

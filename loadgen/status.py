@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadgen.durations import duration
+from loadgen.durations import duration, span
+from loadgen.intervals import sample_of
 from loadgen.results import EndpointResult, EndpointStatus, RunStatus
 from loadgen.verdicts import Verdict, judge_run, judge_step, lag_allowed
 
@@ -44,6 +45,18 @@ def endpoint_results(ledger: Ledger) -> tuple[EndpointResult, ...]:
         )
         for step in ledger.steps.values()
     )
+
+
+def sure(
+    status: RunStatus, endpoints: Iterable[EndpointResult], *, block_seconds: int, fewest: int, trend: bool
+) -> RunStatus:
+    """Return a finished run's status with the interval of each p95, and with verdicts that the intervals bear.
+
+    ``trend`` says that the load was meant to change while it ran.
+    """
+    results = {endpoint.name: endpoint for endpoint in endpoints}
+    found = (_sure(each, results[each.name], block_seconds, fewest, trend=trend) for each in status.endpoints)
+    return msgspec.structs.replace(status, endpoints=tuple(found))
 
 
 def overall_percentiles(ledger: Ledger) -> tuple[float | None, float | None, float | None]:
@@ -95,8 +108,26 @@ def _reasons(status: RunStatus, allowed_error_rate: float) -> Iterable[str]:
     for endpoint in status.endpoints:
         if endpoint.verdict == "FAIL":
             yield f"{endpoint.name}: p95 {duration(endpoint.p95)}, target {duration(endpoint.target)}"
-        elif endpoint.verdict == "TOO FEW":
+        elif endpoint.verdict == "TOO FEW" and endpoint.p95_interval is None:
             yield f"{endpoint.name}: {endpoint.count} requests are too few to judge a p95"
+        elif endpoint.verdict == "TOO FEW":
+            yield (
+                f"{endpoint.name}: not clear, p95 {duration(endpoint.p95)} ({span(endpoint.p95_interval)}), "
+                f"target {duration(endpoint.target)}"
+            )
+
+
+def _sure(
+    status: EndpointStatus, result: EndpointResult, block_seconds: int, fewest: int, *, trend: bool
+) -> EndpointStatus:
+    if status.count < fewest:
+        return status
+    sample = sample_of(result.blocks, block_seconds, "response", trend=trend)
+    return msgspec.structs.replace(
+        status,
+        p95_interval=sample.interval(0.95),
+        verdict=judge_step(count=status.count, p95=status.p95, target=status.target, fewest=fewest, sample=sample),
+    )
 
 
 def _endpoint(ledger: StepLedger, slo: Slo) -> EndpointStatus:

@@ -9,6 +9,7 @@ from loadgen.durations import duration
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from loadgen.intervals import Sample
     from loadgen.results import ProcessUse
 
 Verdict = Literal["PASS", "FAIL", "TOO FEW"]
@@ -27,13 +28,21 @@ MOST_STEAL = 0.1
 """Share of the machine's time that its host may give to others."""
 
 
-def judge_step(*, count: int, p95: float | None, target: float | None, fewest: int) -> Verdict | None:
-    """Judge one endpoint's p95 (seconds) against its target; None when it has no target."""
+def judge_step(
+    *, count: int, p95: float | None, target: float | None, fewest: int, sample: Sample | None = None
+) -> Verdict | None:
+    """Judge one endpoint's p95 (seconds) against its target; None when it has no target.
+
+    With the sample of its response times the verdict is one that is 95 % sure, or TOO FEW.
+    """
     if target is None:
         return None
     if p95 is None or count < fewest:
         return "TOO FEW"
-    return "PASS" if p95 < target else "FAIL"
+    verdict: Verdict = "PASS" if p95 < target else "FAIL"
+    if sample is None or sample.side(0.95, target) == ("below" if p95 < target else "above"):
+        return verdict
+    return "TOO FEW"
 
 
 def judge_run(

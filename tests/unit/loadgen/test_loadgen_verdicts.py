@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 
 from loadgen.client import Answer
 from loadgen.journeys import STEPS
-from loadgen.results import EndpointStatus, ProcessUse, RunStatus
+from loadgen.results import Block, EndpointResult, EndpointStatus, ProcessUse, RunStatus
 from loadgen.scenario import Scenario
-from loadgen.status import judged
+from loadgen.status import judged, sure
 from loadgen.step_tally import Exchange, StepTally
 from loadgen.verdicts import BUSIEST, Verdict, doubts, judge_run, judge_step, lag_allowed
 from loadgen.workload import Traces
+from observability.model import Distribution, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCENARIO = Scenario(name="mine", users=1, rate_per_minute=60, seconds=1, mix={"check": 1})
 
@@ -107,6 +113,40 @@ def test_a_verdict_names_its_reasons() -> None:
 
 
 @pytest.mark.parametrize(
+    ("slow", "verdict"),
+    [
+        ([0] * 30, "PASS"),
+        ([0, 1] * 15, "PASS"),
+        ([1] * 20 + [0] * 10, "TOO FEW"),
+        ([1] * 30, "TOO FEW"),
+        ([2] * 30, "FAIL"),
+        ([0] * 26 + [15] * 4, "TOO FEW"),
+    ],
+    ids=["none", "one in 40", "one in 30", "one in 20", "one in 10", "one in 10, in a row"],
+)
+def test_a_verdict_is_one_that_is_sure(slow: list[int], verdict: Verdict) -> None:
+    """Of 600 requests in half a minute clearly fewer or clearly more than 5 % must be slow, in a row counting for less."""
+    run = _status(verdict="FAIL", lag_p99=0.0001)
+    times = _spread([0.01] * (20 - each) + [0.3] * each for each in slow)
+    endpoint = msgspec.structs.replace(run.endpoints[0], count=600, p95=times.response.quantile(0.95))
+    status = msgspec.structs.replace(run, endpoints=(endpoint,))
+    judgement = judged(sure(status, [times], block_seconds=1, fewest=59, trend=False), SCENARIO)
+    found = judgement.endpoints[0]
+    assert (found.verdict, judgement.verdict) == (verdict, verdict)
+    assert ("not clear" in judgement.message) == (verdict == "TOO FEW")
+
+
+def test_an_endpoint_that_is_not_clear_says_between_what() -> None:
+    """So that a person sees whether a longer run would tell."""
+    run = _status(verdict="FAIL", lag_p99=0.0001)
+    times = _spread([0.01] * 19 + [0.3] for _ in range(30))
+    endpoint = msgspec.structs.replace(run.endpoints[0], count=600, p95=0.01)
+    status = msgspec.structs.replace(run, endpoints=(endpoint,))
+    judgement = judged(sure(status, [times], block_seconds=1, fewest=59, trend=False), SCENARIO)
+    assert judgement.message == "login: not clear, p95 10 ms (9.7-310 ms), target 100 ms"
+
+
+@pytest.mark.parametrize(
     ("status", "usable", "failures", "shed"),
     [
         (200, True, {}, 0),
@@ -130,6 +170,25 @@ def test_answers_are_counted_by_what_was_wrong(
     assert counts.shed == shed
     assert block.response.quantile(1) == pytest.approx(1.0 if usable else 10.0, rel=0.03)
     assert block.service.quantile(1) == pytest.approx(0.5, rel=0.03)
+
+
+def _spread(seconds: Iterable[list[float]]) -> EndpointResult:
+    whole, blocks = Histogram(), []
+    for at, each in enumerate(seconds):
+        block = Histogram()
+        for duration in each:
+            block.record(duration)
+        blocks.append(Block(at, block.freeze(), Distribution(), {"ok": len(each)}))
+        whole.add(block.freeze())
+    return EndpointResult(
+        name="login",
+        statuses={},
+        failures={},
+        response=whole.freeze(),
+        service=Distribution(),
+        connect=Distribution(),
+        blocks=tuple(blocks),
+    )
 
 
 def _status(*, verdict: Verdict, lag_p99: float) -> RunStatus:
