@@ -6,6 +6,7 @@
     ``PrepareError``   the virtual users could not be prepared
     ``PartError``      a sending process ended before its time
     ``FolderError``    the run's folder cannot be written
+    ``HistoryError``   a run that is over cannot be read
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class PartError(LoadError):
 
 class FolderError(LoadError):
     """The folder of the run cannot be made or written."""
+
+
+class HistoryError(LoadError):
+    """There is no such run, or what it left cannot be read."""

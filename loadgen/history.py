@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
-from loadgen.results import FINISHED, RUN_ID, STATUS_FILE, RunStatus
+from loadgen.errors import HistoryError
+from loadgen.results import FINISHED, RESULT_FILE, RESULT_VERSION, RUN_ID, STATUS_FILE, Result, RunStatus
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SILENT_AFTER = 30.0
 """Seconds without a new status after which a run that has not ended is taken for dead; it writes one every second."""
@@ -20,6 +19,10 @@ _MARGIN = 20
 """Folders looked into beyond those asked for, as some may be foreign; a long history is not read through each time."""
 
 _decoder = msgspec.json.Decoder(RunStatus)
+
+
+class _Versioned(msgspec.Struct):
+    version: int
 
 
 def read_runs(data_dir: Path, most: int = 10, *, now: float | None = None) -> tuple[RunStatus, ...]:
@@ -34,6 +37,39 @@ def read_runs(data_dir: Path, most: int = 10, *, now: float | None = None) -> tu
         (status for status in found if status), key=lambda status: (status.started, status.run), reverse=True
     )
     return tuple(_as_of(status, now) for status in newest[:most])
+
+
+def find_result(data_dir: Path, which: str | None = None) -> Path:
+    """Return the result.json that is meant: by a run's id, its folder or the file itself; the latest run's if none is named.
+
+    Raises HistoryError when there is none.
+    """
+    if which is None:
+        for folder in _folders(data_dir / "runs"):
+            if (folder / RESULT_FILE).is_file():
+                return folder / RESULT_FILE
+        raise HistoryError(f"{data_dir / 'runs'} holds no run with a result")
+    named = (data_dir / "runs" / which / RESULT_FILE,) if RUN_ID.fullmatch(which) else ()
+    for path in (*named, Path(which) / RESULT_FILE, Path(which)):
+        if path.is_file():
+            return path
+    raise HistoryError(
+        f"there is no result of {which!r}: not a run in {data_dir / 'runs'}, and not a folder or file of one"
+    )
+
+
+def read_result(path: Path) -> Result:
+    """Return a result; raise HistoryError, in one line, when the file cannot be read, is none, or has another version."""
+    try:
+        content = path.read_bytes()
+        version = msgspec.json.decode(content, type=_Versioned).version
+        if version != RESULT_VERSION:
+            raise HistoryError(f"{path} has version {version}; this program reads version {RESULT_VERSION}")
+        return msgspec.json.decode(content, type=Result)
+    except OSError as error:
+        raise HistoryError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HistoryError(f"{path} is not the result of a run: {error}") from error
 
 
 def _folders(runs: Path) -> list[Path]:
