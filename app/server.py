@@ -171,6 +171,7 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
     app.blueprint(user_routes(services.directory))
     app.blueprint(health_routes(services))
     app.blueprint(docs_routes(shortest_password=settings.password_min_length))
+    app.blueprint(telemetry.metrics_page(settings.metrics))
     own = limit_routes(app, services.limits) if services.limits else {}  # after the last route of the API
     app.ctx.express = Express(services.sessions, own, app.ctx.trusted_proxies)
     if settings.console_token:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from email.utils import formataddr, parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -112,6 +112,12 @@ def _switch(text: str) -> bool:
     if text.lower() in {"off", "false", "0"}:
         return False
     raise ValueError("must be on or off")
+
+
+def _readers(text: str) -> str:
+    if text.lower() not in {"local", "on", "off"}:
+        raise ValueError("must be local, on or off")
+    return text.lower()
 
 
 def _path_or_none(text: str) -> Path | None:
@@ -441,6 +447,12 @@ class Settings:
         parse=_switch,
         says="Whether registration hides that an address is taken; its owner gets a mail. Login is then only for verified addresses, too.",
         shown="off",
+    )
+    metrics: Literal["local", "on", "off"] = _setting(
+        "GATEWATCH_METRICS",
+        "local",
+        _readers,
+        "Who may read `GET /metrics`: local (this machine, past no proxy), on (everybody) or off (nobody).",
     )
     instance: str = _setting("GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port")
 

@@ -13,8 +13,11 @@ import msgspec
 from opentelemetry.sdk.resources import Resource
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
+from observability.model.histogram import HTTP_BOUNDS
 from observability.model.stream import Commands
+from observability.publish.instance import InstanceSnapshots
 from observability.publish.otlp import OtlpPublisher, endpoint, warnings_of
+from observability.publish.page import Readers, metrics_routes
 from observability.publish.stream import StreamPublisher
 from observability.read.store import FleetStore
 from observability.record.recorder import Recorder
@@ -25,6 +28,8 @@ from observability.record.trace import sampler_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from sanic import Blueprint
 
     from observability.model import Slo, Snapshot
 
@@ -59,12 +64,14 @@ class Telemetry:
         internal: Sequence[str] = INTERNAL,
     ) -> None:
         self.enabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
-        self.recorder = Recorder(instance=instance, clock=clock)
+        self.recorder = Recorder(instance=instance, clock=clock, bounds=bounds_of(slo))
         self.protocol: type[WebSocketProtocol] = hook(self.recorder) if self.enabled else WebSocketProtocol
         self.feed = FleetStore(
             slo=slo, internal=internal, clock=clock, off="" if self.enabled else "telemetry is off (OTEL_SDK_DISABLED)"
         )
         self.publisher: StreamPublisher | None = None
+        self.instance = InstanceSnapshots(lambda: self._latest or self.recorder.snapshot(), clock)
+        """What all workers of this instance have counted."""
         self._environment = environment
         self._first = first
         self._resource_of = (service, version, instance)
@@ -73,6 +80,12 @@ class Telemetry:
         self._otlp: OtlpPublisher | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._latest: Snapshot | None = None
+
+    def metrics_page(self, readers: Readers = "local") -> Blueprint:
+        """Return GET /metrics for whom it is for; nobody, when telemetry is off."""
+        service, version, instance = self._resource_of
+        about = attributes_of(service, version, instance, self._environment)
+        return metrics_routes(self.instance, about, readers if self.enabled else "off")
 
     async def start(self, redis: Commands | None) -> None:
         """Begin to publish and to sample on the running loop; ``redis`` carries the fleet's stream, None for none.
@@ -84,6 +97,7 @@ class Telemetry:
         self._redis = redis
         self.publisher = StreamPublisher(redis) if redis is not None else None
         self.feed.connect(redis)
+        self.instance.connect(redis, self.publisher)
         self.recorder.runtime.start()
         self._start_otlp()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
@@ -100,6 +114,7 @@ class Telemetry:
         self.recorder.spans = None
         await self._publish()
         self.feed.connect(None)
+        self.instance.connect(None, None)
         if self._otlp is not None and not await self._otlp.close(_FLUSH_TIMEOUT):
             _logger.warning("OTLP could not be flushed in time; what was left is dropped")
         self._otlp = None
@@ -141,17 +156,27 @@ class Telemetry:
             await self.publisher.publish(snapshot)
 
 
+def bounds_of(slo: Slo) -> tuple[float, ...]:
+    """Return the bounds, in seconds, that durations are counted by exactly: the convention's, each target and its double.
+
+    Twice a target is what alerts look at.
+    """
+    targets = [times * target.p95_ms / 1000 for target in slo.route for times in (1, 2)]
+    return tuple(sorted({*HTTP_BOUNDS, *targets}))
+
+
 def resource_of(service: str, version: str, instance: str, worker: str, environment: Mapping[str, str]) -> Resource:
     """Return the OpenTelemetry resource of a worker; the standard variables win over what the service says of itself."""
-    attributes: dict[str, str] = {
-        "service.name": service,
-        "service.version": version,
-        "service.instance.id": f"{instance}/{worker}",
-    }
+    return Resource.create(attributes_of(service, version, f"{instance}/{worker}", environment))
+
+
+def attributes_of(service: str, version: str, instance: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return who is measured, by the standard variables and else by what the service says of itself."""
+    attributes = {"service.name": service, "service.version": version, "service.instance.id": instance}
     for pair in environment.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
         name, given, value = pair.partition("=")
         if given and name.strip():
             attributes[name.strip()] = value.strip()
     if named := environment.get("OTEL_SERVICE_NAME", "").strip():
         attributes["service.name"] = named
-    return Resource.create(attributes)
+    return attributes

@@ -3,6 +3,9 @@
 The bucket layout is that of OpenTelemetry's exponential histogram at scale 4: bucket *i* holds durations in
 ``(base**i, base**(i + 1)]`` seconds with ``base = 2 ** (1 / 16)``. A percentile read from one is therefore within 2.2 %
 of the true order statistic, merging is addition, and the same counts go out as OTLP without conversion.
+
+Where it must be known exactly how many durations met a bound that lies within a bucket, a histogram can be told to
+split that bucket there (``split_at``).
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SCALE = 4
 """OpenTelemetry's scale: 2 ** SCALE buckets for each doubling."""
@@ -25,6 +28,9 @@ LOWEST_INDEX = -17 * _PER_DOUBLING
 SIZE = 23 * _PER_DOUBLING
 """Number of buckets; the last one ends at 64 s and also takes everything above."""
 
+HTTP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Bounds that OpenTelemetry's conventions advise for durations of HTTP requests."""
+
 _SHIFT = -LOWEST_INDEX - 1
 _LAST = SIZE - 1
 
@@ -34,15 +40,23 @@ def bucket_bounds(index: int) -> tuple[float, float]:
     return 2.0 ** (index / _PER_DOUBLING), 2.0 ** ((index + 1) / _PER_DOUBLING)
 
 
+def _position(seconds: float) -> int:
+    """Return which bucket counts a duration above zero."""
+    index = math.ceil(math.log2(seconds) * _PER_DOUBLING) + _SHIFT
+    return 0 if index < 0 else min(index, _LAST)
+
+
 class Distribution(msgspec.Struct, frozen=True, array_like=True):
     """A frozen histogram as it travels: only the occupied stretch of buckets.
 
-    ``offset`` is the OpenTelemetry index of ``counts[0]``; ``total`` is the sum of the recorded seconds.
+    ``offset`` is the OpenTelemetry index of ``counts[0]``; ``total`` is the sum of the recorded seconds. ``parts`` says
+    for each bound that the histogram was split at how much of the bound's own bucket is not above it.
     """
 
     offset: int = 0
     counts: tuple[int, ...] = ()
     total: float = 0.0
+    parts: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -59,15 +73,29 @@ class Distribution(msgspec.Struct, frozen=True, array_like=True):
         """Return the nearest-rank quantile in seconds (0 < q <= 1), or None when nothing was recorded."""
         return Histogram.of(self).quantile(q)
 
+    def not_above(self, bounds: Sequence[float]) -> list[int]:
+        """Return for each bound, in seconds, how many durations are not above it.
+
+        Exact for the bounds that the histogram was split at, which must then be given, and otherwise for the upper
+        bounds of buckets, powers of two among them.
+        """
+        whole = not self.parts
+        first = self.offset - LOWEST_INDEX
+        ends = (max(0, _position(bound) - first + whole) for bound in bounds)
+        parts = (0,) * len(bounds) if whole else self.parts
+        return [sum(self.counts[:end]) + part for end, part in zip(ends, parts, strict=True)]
+
 
 class Histogram:
     """A histogram to record into. Durations are seconds."""
 
-    __slots__ = ("buckets", "total")
+    __slots__ = ("_within", "buckets", "parts", "total")
 
     def __init__(self) -> None:
         self.buckets: list[int] = [0] * SIZE
         self.total = 0.0
+        self.parts: dict[float, int] = {}
+        self._within: dict[int, tuple[float, ...]] = {}
 
     @classmethod
     def of(cls, *parts: Distribution) -> Self:
@@ -82,14 +110,27 @@ class Histogram:
         """How many durations are in it."""
         return sum(self.buckets)
 
+    def split_at(self, bounds: Sequence[float]) -> None:
+        """From now on count exactly what is not above each of these seconds; call it before the first record.
+
+        It costs a look into a dictionary a record, and more only where a duration falls into a bucket with a bound.
+        """
+        self.parts = dict.fromkeys(bounds, 0)
+        for bound in bounds:
+            position = _position(bound)
+            self._within[position] = (*self._within.get(position, ()), bound)
+
     def record(self, seconds: float) -> None:
         """Count one duration. Anything outside the covered range is counted in the nearest end bucket."""
         self.total += seconds
-        if seconds <= 0.0:
-            self.buckets[0] += 1
-            return
-        index = math.ceil(math.log2(seconds) * _PER_DOUBLING) + _SHIFT
-        self.buckets[0 if index < 0 else min(index, _LAST)] += 1
+        position = 0
+        if seconds > 0.0:  # _position, written out: every request comes by here
+            index = math.ceil(math.log2(seconds) * _PER_DOUBLING) + _SHIFT
+            position = 0 if index < 0 else min(index, _LAST)
+        self.buckets[position] += 1
+        if position in self._within:
+            for bound in self._within[position]:
+                self.parts[bound] += seconds <= bound
 
     def add(self, other: Distribution) -> None:
         """Add another distribution's counts."""
@@ -107,12 +148,12 @@ class Histogram:
 
     def freeze(self) -> Distribution:
         """Return the present state as a value."""
-        buckets = self.buckets
+        buckets, parts = self.buckets, tuple(self.parts.values())
         first = next((i for i, count in enumerate(buckets) if count), None)
         if first is None:
-            return Distribution(total=self.total)
+            return Distribution(total=self.total, parts=parts)
         last = next(i for i in range(_LAST, -1, -1) if buckets[i])
-        return Distribution(offset=LOWEST_INDEX + first, counts=tuple(buckets[first : last + 1]), total=self.total)
+        return Distribution(LOWEST_INDEX + first, tuple(buckets[first : last + 1]), self.total, parts)
 
     def quantile(self, q: float) -> float | None:
         """Return the nearest-rank quantile in seconds (0 < q <= 1), or None when nothing was recorded.

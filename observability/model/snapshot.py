@@ -87,7 +87,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """Everything a worker has counted since it started.
 
     ``worker`` names one life of one process, so that counts of a replaced worker are never mixed with its successor's.
-    ``started`` and ``taken`` are Unix seconds.
+    ``started`` and ``taken`` are Unix seconds. ``bounds`` are the seconds that the durations of requests are split at.
     """
 
     version: int
@@ -103,6 +103,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     redis: RedisServer | None = None
     runtime: Runtime = Runtime()
     in_flight: int = 0
+    bounds: tuple[float, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

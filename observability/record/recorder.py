@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from observability.model import SNAPSHOT_VERSION, RedisServer, Snapshot
+from observability.model import SNAPSHOT_VERSION, Histogram, RedisServer, Snapshot
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.requests import MOST_SERIES, RequestSeries
 from observability.record.runtime import RuntimeMeter
@@ -28,11 +28,14 @@ class Recorder:
         worker: str | None = None,
         clock: Callable[[], float] = time.time,
         most_series: int = MOST_SERIES,
+        bounds: tuple[float, ...] = (),
     ) -> None:
+        """``bounds`` are seconds; how many requests of each series took no longer is counted exactly."""
+        self.bounds = bounds
         self.instance = instance
         self.worker = worker or uuid4().hex[:12]
         self.started = clock()
-        self.requests = RequestSeries(most_series)
+        self.requests = _SplitSeries(most_series, bounds)
         self.runtime = RuntimeMeter()
         self.in_flight = 0
         """Requests whose first byte has come and whose last has not gone."""
@@ -75,4 +78,19 @@ class Recorder:
             redis=self.redis,
             runtime=self.runtime.freeze(),
             in_flight=self.in_flight,
+            bounds=self.bounds,
         )
+
+
+class _SplitSeries(RequestSeries):
+    """Series whose histograms are split at the same bounds."""
+
+    def __init__(self, most: int, bounds: tuple[float, ...]) -> None:
+        super().__init__(most)
+        self._bounds = bounds
+
+    def _open(self, key: tuple[str, str, int, str]) -> Histogram:
+        series = super()._open(key)
+        if not series.parts:
+            series.split_at(self._bounds)
+        return series

@@ -13,8 +13,8 @@ from app.handlers.openapi_routes import CSP, NAME
 if TYPE_CHECKING:
     from running import Serve, Service
 
-NO_API = {"console", NAME}
-"""Blueprints with pages for people."""
+NO_API = {"console", "metrics", NAME}
+"""Blueprints with pages for people, and for Prometheus."""
 
 
 def served() -> set[tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.asyncio import Redis
-from sanic import HTTPResponse, Request, Sanic, Websocket, text
+from sanic import Blueprint, HTTPResponse, Request, Sanic, Websocket, text
 from sanic.exceptions import SanicException
 
 from app.embedded import Server, start_redis
@@ -130,10 +130,14 @@ def build_application(entered: asyncio.Event) -> Sanic[Any, Any]:  # noqa: C901 
 
 
 @contextlib.asynccontextmanager
-async def serving(recorder: Recorder, protocol: type | None = None) -> AsyncIterator[Site]:
-    """Serve the application on a free port until the block ends."""
+async def serving(
+    recorder: Recorder, protocol: type | None = None, page: Blueprint | None = None
+) -> AsyncIterator[Site]:
+    """Serve the application, with one more page, on a free port until the block ends."""
     entered = asyncio.Event()
     application = build_application(entered)
+    if page is not None:
+        application.blueprint(page)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server: Any = await application.create_server(

@@ -90,3 +90,24 @@ def test_nothing_has_no_percentile() -> None:
     """Without samples a percentile is unknown, not zero."""
     assert Histogram().quantiles((0.5, 0.99)) == [None, None]
     assert Histogram().freeze().mean is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(DURATIONS, st.lists(st.sampled_from([0.005, 0.1, 0.102, 0.15, 0.5, 2.5]), min_size=1, unique=True))
+def test_a_split_bucket_counts_its_bound_exactly(values: list[float], bounds: list[float]) -> None:
+    """How many durations are not above a bound is exact for bounds that the histogram was split at, two in a bucket, too."""
+    histogram = Histogram()
+    histogram.split_at(bounds)
+    for value in (*values, *bounds, *(math.nextafter(bound, 60) for bound in bounds)):
+        histogram.record(value)
+    everything = [*values, *bounds, *(math.nextafter(bound, 60) for bound in bounds)]
+    assert histogram.freeze().not_above(bounds) == [sum(v <= bound for v in everything) for bound in bounds]
+
+
+@settings(max_examples=60, deadline=None)
+@given(DURATIONS)
+def test_powers_of_two_are_bounds_of_buckets(values: list[float]) -> None:
+    """How many durations are not above a power of two is exact without a split."""
+    bounds = [2.0**n for n in range(-13, 6)]
+    assert of(values).freeze().not_above(bounds) == [sum(v <= bound for v in values) for bound in bounds]
+    assert Histogram().freeze().not_above(bounds) == [0] * len(bounds)

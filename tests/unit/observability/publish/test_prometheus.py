@@ -1,0 +1,86 @@
+"""Snapshots as Prometheus reads them, read back by the parsers of its own client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics
+
+from observability.model import RedisServer
+from observability.publish.prometheus import Answer, exposition_of
+from observability.record import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.samples import Sample
+
+DURATION = "http_server_request_duration_seconds"
+BOUNDS = (0.1, 0.15, 0.2)
+
+
+def worked(worker: str, *durations: float) -> Recorder:
+    """Return a recorder that counted requests of these seconds and one that failed."""
+    recorder = Recorder(instance="here", worker=worker, bounds=BOUNDS, clock=lambda: 1000.0)
+    for seconds in durations:
+        recorder.requests.record("GET", "/me", 200, "", seconds)
+    recorder.requests.record("GET", "/me", 503, "pool_timeout", 0.3)
+    recorder.pool("postgresql", 10).opened = 4
+    recorder.cache("session").hits += 3
+    recorder.hashing(1, 16).begin(0.25)
+    recorder.redis = RedisServer(run_id="r", hits=7)
+    return recorder
+
+
+def read(*recorders: Recorder, complete: bool = True, accept: str = "") -> dict[str, Metric]:
+    """Return what a parser makes of an answer, by family."""
+    answer = Answer([recorder.snapshot() for recorder in recorders], complete)
+    body, content_type = exposition_of(answer, {"service.name": 'my "own"\n'}, accept)
+    is_openmetrics = content_type.startswith("application/openmetrics-text")
+    assert is_openmetrics or content_type.startswith("text/plain; version=0.0.4")
+    read_by = openmetrics.text_string_to_metric_families if is_openmetrics else parser.text_string_to_metric_families
+    families: Iterable[Metric] = read_by(body.decode())
+    return {family.name: family for family in families}
+
+
+def samples(family: Metric, name: str, **labels: str) -> list[Sample]:
+    """Return the samples of a family with a name and at least these labels."""
+    return [s for s in family.samples if s.name == name and labels.items() <= s.labels.items()]
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0,text/plain;q=0.5"])
+def test_every_worker_has_its_own_series(accept: str) -> None:
+    """In either format there is one series a worker, counts at the bounds are exact, and every family is described."""
+    families = read(worked("a", 0.1, 0.11, 0.15), worked("b", 0.2, 0.21), accept=accept)
+    for worker, expected in (("a", [1, 3, 3, 3]), ("b", [0, 0, 1, 2])):
+        buckets = samples(families[DURATION], f"{DURATION}_bucket", worker=worker, http_response_status_code="200")
+        assert [(s.labels["le"], s.value) for s in buckets] == list(
+            zip(["0.1", "0.15", "0.2", "+Inf"], expected, strict=True)
+        )
+    failed = samples(families[DURATION], f"{DURATION}_count", error_type="pool_timeout")
+    assert [(s.labels["worker"], s.labels["http_route"], s.value) for s in failed] == [("a", "/me", 1), ("b", "/me", 1)]
+    assert all(family.documentation for family in families.values())
+
+
+def test_what_is_not_split_is_counted_at_powers_of_two() -> None:
+    """A wait of exactly a quarter of a second is not above the bound of a quarter of a second."""
+    waits = read(worked("a"))["gatewatch_hash_queue_wait_time_seconds"]
+    counts = {s.labels["le"]: s.value for s in samples(waits, f"{waits.name}_bucket")}
+    assert (counts["0.125"], counts["0.25"], counts["+Inf"]) == (0, 1, 1)
+
+
+def test_the_redis_server_is_told_of_once() -> None:
+    """All workers see the same server: one of them tells, so that a sum is right."""
+    hits = samples(read(worked("a"), worked("b"))["redis_keyspace_hits"], "redis_keyspace_hits_total")
+    assert [(s.labels["worker"], s.value) for s in hits] == [("a", 7)]
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_answer_says_whether_it_is_whole(*, complete: bool) -> None:
+    """A gauge tells whether workers may be missing; target_info says who is measured, whatever it is called."""
+    families = read(worked("a"), complete=complete)
+    assert families["gatewatch_metrics_complete"].samples[0].value == complete
+    assert families["target_info"].samples[0].labels == {"service_name": 'my "own"\n'}
