@@ -7,6 +7,9 @@ from typing import Any, Protocol
 STREAM_KEY = "gatewatch:telemetry"
 """The Redis Stream that every worker of the fleet writes to."""
 
+COARSE_KEY = "gatewatch:telemetry:tens"
+"""The stream of every worker's first snapshot in each ten seconds: what a late reader learns the older past from."""
+
 STREAM_FIELD = b"snapshot"
 """The one field of an entry: an encoded snapshot."""
 

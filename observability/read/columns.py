@@ -1,4 +1,4 @@
-"""From a ledger to chart columns: one a second, from the differences of the workers' points."""
+"""From a ledger to chart columns: one a second, or one for every ten seconds and more of the hour."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from observability.model import Distribution
-from observability.read.ledger import Ledger, Point, Track
+from observability.read.slot import Sum
+from observability.read.tally import merged, server_growth, tallies, total_of
 from observability.read.view import Series
-from observability.read.window import difference, server_growth
-from observability.read.words import share
+from observability.read.words import lookups, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from observability.read.ledger import Ledger
 
 TRAILING = 10
 """Seconds that percentiles and shares of a column are over."""
 
 _MINUTE = 60
 _SILENT = 3
-_NOTHING = Point(0, 0, 0, Distribution(), 0, 0, 0, Distribution())
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -38,32 +38,43 @@ class Column(msgspec.Struct, frozen=True):
     pool_wait_p95: float | None = None
 
 
-def column_at(ledger: Ledger, second: int) -> Column:
-    """Return the column of the second that ends at ``second``; unknown where no worker was heard just then.
-
-    A worker that missed snapshots adds what it did meanwhile in the second in which it is heard again.
-    """
-    tracks = [track for track in ledger.tracks.values() if track.points]
-    heard = [track for track in tracks if _heard(track, second)]
-    growth = server_growth(tuple(ledger.redis), second - _MINUTE, second)
-    if not heard:
+def column_at(ledger: Ledger, second: int, internal: Sequence[str] = ()) -> Column:
+    """Return the column of the second that ends at ``second``; unknown where no worker was heard for three."""
+    tier = ledger.history.fine
+    if not any(tier.heard(second - ago) for ago in range(_SILENT)):
         return Column(at=second)
-    last = [(_state(track, second), _state(track, second - 1)) for track in tracks]
-    trailing = [(_state(track, second), _state(track, second - TRAILING)) for track in tracks]
-    p50, p95, p99 = difference((b.answered, a.answered) for b, a in trailing).quantiles((0.5, 0.95, 0.99))
+    last = tier.at(second)
+    done = tallies(last.requests, internal) if last else {}
+    trailing = Sum.of(tier.within(second - TRAILING, second))
+    return _column(ledger, second, TRAILING, trailing, float(sum(tally.count for tally in done.values())), internal)
+
+
+def column_of_step(ledger: Ledger, end: int, step: int, internal: Sequence[str] = ()) -> Column:
+    """Return the column of the ``step`` seconds (a multiple of ten) that end at ``end``; unknown where none was heard."""
+    total = Sum.of(ledger.history.coarse.within(end - step, end))
+    return _column(ledger, end, step, total, None, internal) if total.snapshots else Column(at=end)
+
+
+def _column(ledger: Ledger, end: int, length: int, over: Sum, rate: float | None, internal: Sequence[str]) -> Column:
+    """Return what was done in the ``length`` seconds before ``end``; ``rate`` is theirs too unless it is given."""
+    done = total_of(tallies(over.series(), internal).values())
+    p50, p95, p99 = done.answered.quantiles((0.5, 0.95, 0.99))
+    caches, pools = over.caches.values(), over.pools.values()
+    known = max(1.0, end - max(float(end - length), over.begin))
+    # What happened longer ago than single seconds reach is told by samples that are further apart.
+    samples = ledger.redis if ledger.redis and ledger.redis[0][0] <= end - _MINUTE else ledger.redis_hour
+    growth = server_growth(samples, end - _MINUTE, end)
     return Column(
-        at=second,
-        rate=sum(b.requests - a.requests for b, a in last),
-        error_rate=share(
-            sum(b.errors - a.errors for b, a in trailing), sum(b.requests - a.requests for b, a in trailing)
-        ),
+        at=end,
+        rate=done.count / known if rate is None else rate,
+        error_rate=share(done.errors, done.count),
         p50=p50,
         p95=p95,
         p99=p99,
-        hit_rate=share(sum(b.hits - a.hits for b, a in trailing), sum(b.lookups - a.lookups for b, a in trailing)),
+        hit_rate=share(sum(cache.hits for cache in caches), sum(lookups(cache) for cache in caches)),
         evictions_per_minute=growth[0] if growth else None,
-        pool_in_use=sum(_state(track, second).pool_in_use for track in heard),
-        pool_wait_p95=difference((b.pool_wait, a.pool_wait) for b, a in trailing).quantile(0.95),
+        pool_in_use=sum(pool.busy for pool in pools) / known if pools else None,
+        pool_wait_p95=merged(pool.wait for pool in pools).quantile(0.95),
     )
 
 
@@ -71,21 +82,3 @@ def series_of(columns: Iterable[Column]) -> Series:
     """Turn columns into the table that charts take."""
     rows: Sequence[Column] = tuple(columns)
     return Series(**{name: tuple(getattr(row, name) for row in rows) for name in Column.__struct_fields__})
-
-
-def _heard(track: Track, second: int) -> bool:
-    point = track.point_at(second)
-    return point is not None and second - point.second < _SILENT
-
-
-def _state(track: Track, second: int) -> Point:
-    """Return a worker's cumulative state at a second.
-
-    Before its first point that is zero when it had not started yet, and its first point otherwise: what it did before
-    we knew it belongs to no column.
-    """
-    point = track.point_at(second)
-    if point is not None:
-        return point
-    first = track.points[0]
-    return _NOTHING if track.started > first.second - _SILENT - 1 else first

@@ -1,139 +1,148 @@
-"""A bounded memory of snapshots: whole ones for a little over a minute, a compact point of each for five.
+"""What is remembered of the fleet, in bounded memory: each worker's last state, and what all of them did, by the second.
 
-Everything in it is cumulative, so a snapshot that is missing, late or doubled changes no count.
+Everything that comes in is cumulative, so a snapshot that is missing, late or doubled changes no count.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from observability.model import Distribution, Histogram, RedisServer, Snapshot
+from observability.model import Distribution, RedisServer, Snapshot
 from observability.model.histogram import LOWEST_INDEX, SIZE
-from observability.read.words import is_answered, is_error, is_internal, lookups
+from observability.read.history import FINE_SECONDS, HOUR, TEN, History
+from observability.read.slot import CountsFell, Slot, between
+from observability.read.words import is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-WHOLE_SECONDS = 70
-"""How long whole snapshots are kept: the window of the figures, and slack for one that is missing."""
+POINT_SECONDS = 75
+"""How long a worker's points are kept: the window of the figures, and slack for one that is missing."""
 
-POINT_SECONDS = 315
-"""How long points are kept: five minutes of columns, and what their trailing windows reach back to."""
+FRESH_SECONDS = 60
+"""A worker that is first heard of at this age or younger is counted from its start, an older one from then on."""
 
 MOST_WORKERS = 256
 """Workers remembered at most, dead ones included; past it the one longest silent is forgotten."""
 
 _EARLY = 0.25
+_MINUTE = 60
 
 
-class Point(msgspec.Struct, frozen=True):
-    """What columns need of one snapshot: cumulative counts of the service's own routes, and the pools' levels."""
+class Point(msgspec.Struct, frozen=True, array_like=True):
+    """What one worker's own row needs of a snapshot: cumulative counts of its service's requests, CPU and lag."""
 
-    second: int
-    requests: int
-    errors: int
-    answered: Distribution
-    hits: int
-    lookups: int
-    pool_in_use: int
-    pool_wait: Distribution
+    taken: float
+    requests: int = 0
+    cpu: float = 0.0
+    loop_lag: Distribution = Distribution()
 
 
 class Track:
     """What is remembered of one worker."""
 
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.whole: deque[Snapshot] = deque(maxlen=WHOLE_SECONDS + 10)
-        self.seconds: list[int] = []
-        self.points: list[Point] = []
-
-    @property
-    def newest(self) -> Snapshot:
-        """The worker's last snapshot."""
-        return self.whole[-1]
-
-    def point_at(self, second: int) -> Point | None:
-        """Return the worker's state at a second: its last point then or before."""
-        position = bisect_right(self.seconds, second)
-        return self.points[position - 1] if position else None
+    def __init__(self, newest: Snapshot) -> None:
+        self.newest = newest
+        self._points: deque[tuple[float, bytes]] = deque(maxlen=POINT_SECONDS)
 
     def add(self, snapshot: Snapshot, point: Point) -> None:
-        """Append a snapshot that is newer than all before."""
-        self.whole.append(snapshot)
-        if self.seconds and self.seconds[-1] == point.second:
-            self.points[-1] = point
-            return
-        self.seconds.append(point.second)
-        self.points.append(point)
-        if len(self.points) > 2 * POINT_SECONDS:
-            del self.seconds[:-POINT_SECONDS], self.points[:-POINT_SECONDS]
+        """Take a snapshot that is newer than all before."""
+        self.newest = snapshot
+        while self._points and self._points[0][0] < point.taken - POINT_SECONDS:
+            self._points.popleft()
+        self._points.append((point.taken, _encoder.encode(point)))
+
+    def since(self, begin: float, end: float) -> tuple[Point, Point] | None:
+        """Return its state at ``begin`` and its last at or before ``end``, or None when it said nothing in between.
+
+        Without a state at ``begin``: zero when it started later, else the first state known.
+        """
+        within = [item for item in self._points if item[0] <= end]
+        if not within or within[-1][0] <= begin:
+            return None
+        last = _decoder.decode(within[-1][1])
+        before = [item for item in within if item[0] <= begin]
+        if not before and self.newest.started > begin:
+            return Point(self.newest.started), last
+        return _decoder.decode((before[-1] if before else within[0])[1]), last
 
 
 class Ledger:
-    """Snapshots of many workers, in bounded memory. ``internal`` are route prefixes that points leave out."""
+    """Snapshots of many workers, in bounded memory. ``internal`` are route prefixes that workers' own rows leave out."""
 
     def __init__(self, internal: Sequence[str] = ()) -> None:
         self.tracks: dict[str, Track] = {}
-        self.redis: deque[tuple[int, RedisServer]] = deque(maxlen=POINT_SECONDS + 60)
+        self.history = History()
+        self.redis: deque[tuple[int, RedisServer]] = deque(maxlen=FINE_SECONDS + _MINUTE)
+        """The Redis server each second, and for the hour below every ten seconds."""
+        self.redis_hour: deque[tuple[int, RedisServer]] = deque(maxlen=HOUR // TEN + _MINUTE // TEN)
         self.refused = 0
         """Snapshots that could not be true."""
         self._internal = tuple(internal)
         self._touched: int | None = None
+        self._forgotten = -math.inf
+        """The latest start of a worker that was forgotten: who started before it may have been counted already."""
 
     @property
     def newest(self) -> float | None:
         """When the newest snapshot was taken (Unix seconds), or None when there is none."""
         return max((track.newest.taken for track in self.tracks.values()), default=None)
 
-    def ingest(self, snapshot: Snapshot) -> bool:
-        """Remember a snapshot; return False for one that is not newer than what is known, or cannot be true."""
+    def ingest(self, snapshot: Snapshot, *, fine: bool = True) -> bool:
+        """Remember a snapshot; return False for one that is not newer than what is known, or cannot be true.
+
+        What a worker that missed snapshots did meanwhile counts in the second in which it is heard again. ``fine`` is
+        false for one of those that are kept every ten seconds only.
+        """
         track = self.tracks.get(snapshot.worker)
         if track is not None and snapshot.taken <= track.newest.taken:
             return False
-        if not _sound(snapshot):
+        try:
+            slot = self._done(snapshot, track)
+        except CountsFell:
             self.refused += 1
             return False
-        point = _point_of(snapshot, self._internal)
         if track is None:
             self._make_room()
-            track = self.tracks[snapshot.worker] = Track(snapshot.started)
-        elif point.requests < track.points[-1].requests:
-            self.refused += 1
-            return False
-        track.add(snapshot, point)
-        self._touched = point.second if self._touched is None else min(self._touched, point.second)
+            track = self.tracks[snapshot.worker] = Track(snapshot)
+        track.add(snapshot, _point_of(snapshot, self._internal))
+        second = second_of(snapshot.taken)
+        self.history.add(second, slot, fine=fine)
+        self._touched = second if self._touched is None else min(self._touched, second)
         if snapshot.redis is not None:
-            self._note_redis(point.second, snapshot.redis)
+            self._note_redis(second, snapshot.redis)
         return True
 
     def forget(self, now: float) -> None:
-        """Drop what is too old to be asked for."""
-        for worker in [w for w, track in self.tracks.items() if track.newest.taken < now - POINT_SECONDS]:
-            del self.tracks[worker]
-        for track in self.tracks.values():
-            while len(track.whole) > 1 and track.whole[0].taken < now - WHOLE_SECONDS:
-                track.whole.popleft()
+        """Drop workers that are long silent."""
+        for worker in [w for w, track in self.tracks.items() if track.newest.taken < now - FINE_SECONDS]:
+            self._forget(worker)
 
     def take_touched(self) -> int | None:
         """Return the earliest second that has changed since the last call, or None when none has."""
         touched, self._touched = self._touched, None
         return touched
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.tracks.clear()
-        self.redis.clear()
-        self._touched = 0
+    def _done(self, snapshot: Snapshot, track: Track | None) -> Slot:
+        """Return what a worker did since it was last heard of. Raises CountsFell."""
+        if not _sound(snapshot):
+            raise CountsFell("counts are negative or outside the layout")
+        if track is not None:
+            return between(snapshot, track.newest, track.newest.taken)
+        if snapshot.taken - snapshot.started <= FRESH_SECONDS and snapshot.started > self._forgotten:
+            return between(snapshot, None, snapshot.started)
+        return Slot(snapshot.taken, 1)
 
     def _make_room(self) -> None:
         if len(self.tracks) >= MOST_WORKERS:
-            del self.tracks[min(self.tracks, key=lambda worker: self.tracks[worker].newest.taken)]
+            self._forget(min(self.tracks, key=lambda worker: self.tracks[worker].newest.taken))
+
+    def _forget(self, worker: str) -> None:
+        self._forgotten = max(self._forgotten, self.tracks.pop(worker).newest.started)
 
     def _note_redis(self, second: int, sample: RedisServer) -> None:
         """Keep one sample a second. Workers see one server: the newest sample counts, never the sum."""
@@ -145,6 +154,12 @@ class Ledger:
             evicted, expired = max(last.evicted, sample.evicted), max(last.expired, sample.expired)
             sample = msgspec.structs.replace(sample, evicted=evicted, expired=expired)
         self.redis.append((second, sample))
+        if not self.redis_hour or second // TEN > self.redis_hour[-1][0] // TEN:
+            self.redis_hour.append((second, sample))
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Point)
 
 
 def second_of(taken: float) -> int:
@@ -174,23 +189,6 @@ def _sound(snapshot: Snapshot) -> bool:
 
 
 def _point_of(snapshot: Snapshot, internal: Sequence[str]) -> Point:
-    answered = Histogram()
-    requests = errors = 0
-    for counts in snapshot.requests:
-        if is_internal(counts.route, internal):
-            continue
-        count = counts.duration.count
-        requests += count
-        errors += count if is_error(counts) else 0
-        if is_answered(counts):
-            answered.add(counts.duration)
-    return Point(
-        second=second_of(snapshot.taken),
-        requests=requests,
-        errors=errors,
-        answered=answered.freeze(),
-        hits=sum(cache.hits for cache in snapshot.caches),
-        lookups=sum(lookups(cache) for cache in snapshot.caches),
-        pool_in_use=sum(pool.in_use for pool in snapshot.pools),
-        pool_wait=Histogram.of(*(pool.wait for pool in snapshot.pools)).freeze(),
-    )
+    own = (counts for counts in snapshot.requests if not is_internal(counts.route, internal))
+    requests = sum(counts.duration.count for counts in own)
+    return Point(snapshot.taken, requests, snapshot.runtime.cpu, snapshot.runtime.loop_lag)

@@ -7,11 +7,12 @@ import math
 import time
 from typing import TYPE_CHECKING, Literal
 
-from observability.model.stream import STREAM_KEY, Commands
-from observability.read.columns import Column, column_at, series_of
+from observability.model.stream import COARSE_KEY, STREAM_KEY, Commands
+from observability.read.columns import Column, column_at, column_of_step, series_of
 from observability.read.figures import SILENT, empty_view, view_of
-from observability.read.ledger import POINT_SECONDS, Ledger
-from observability.read.stream import count_entries, read_entries
+from observability.read.history import FINE_SECONDS, HOUR, TEN
+from observability.read.ledger import Ledger
+from observability.read.stream import Entry, count_entries, read_entries
 from observability.read.view import Series, View
 
 if TYPE_CHECKING:
@@ -20,18 +21,21 @@ if TYPE_CHECKING:
     from observability.model import Slo, Snapshot
 
 MOST_SECONDS = 300
-"""How far back columns go."""
+"""How far back columns of single seconds go; those of ten and more go back an hour."""
 
 _BATCH = 50
 """Entries read at once: about ten milliseconds of decoding before the loop gets its turn."""
 
 _MOST_BACKFILL = 5_000
-"""Entries read at most when starting late; a fleet so large that they are not five minutes gets fewer seconds."""
+"""Entries of each stream read at most when starting late; of a fleet so large that they do not reach back as far as
+columns do, less of the past is shown."""
 
 _READ_TIMEOUT = 0.3
 _REFRESH_TIMEOUT = 3.0
 _REREAD = 30
 _PROBE = 2
+_AHEAD = 60
+"""Seconds that a worker's clock may be ahead of ours; what claims to come from later would push the present out."""
 
 
 class FleetStore:
@@ -48,6 +52,7 @@ class FleetStore:
         internal: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
         key: str = STREAM_KEY,
+        coarse_key: str = COARSE_KEY,
         off: str = "",
     ) -> None:
         """``off`` is a reason for knowing nothing at all, when there is one; ``clock`` gives Unix seconds."""
@@ -57,16 +62,19 @@ class FleetStore:
         self._internal = tuple(internal)
         self._clock = clock
         self._key = key
+        self._coarse_key = coarse_key
         self._off = off
         self._redis: Commands | None = None
         self._fleet = Ledger(internal)
         self._own = Ledger(internal)
         self._last_id = b""
+        self._past: tuple[bytes, bytes] | None = None
+        """What is still to be read of the coarse stream: from where, and up to where the fine one takes over."""
         self._reason = "Redis is not connected"
         self._refreshed = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
         self._view: View | None = None
-        self._columns: dict[int, Column] = {}
+        self._columns: dict[tuple[int, int], Column] = {}
         self._shown: Ledger | None = None
 
     def connect(self, redis: Commands | None) -> None:
@@ -84,26 +92,37 @@ class FleetStore:
         await self._refresh()
         return self._view or empty_view(self._clock(), self._off or self._reason)
 
-    async def series(self, since: float = 0.0, seconds: int = MOST_SECONDS) -> Series:
-        """Return complete seconds after ``since`` (Unix seconds), at most the last ``seconds`` of them."""
-        await self._refresh()
-        if self._off or self._shown is None or not self._shown.tracks:
-            return Series()
-        last = math.floor(self._clock()) - 1
-        known = min(track.points[0].second for track in self._shown.tracks.values())
-        first = max(last - min(seconds, MOST_SECONDS) + 1, math.floor(since) + 1, known)
-        return series_of(await self._computed(range(first, last + 1)))
+    async def series(self, since: float = 0.0, seconds: int = MOST_SECONDS, step: int = 1) -> Series:
+        """Return complete columns after ``since`` (Unix seconds), at most those of the last ``seconds``.
 
-    async def _computed(self, wanted: range) -> list[Column]:
+        A column is a second, or ``step`` seconds: any multiple of ten, to which others are rounded up.
+        """
+        await self._refresh()
+        step = 1 if step <= 1 else -(-step // TEN) * TEN
+        ledger = self._shown
+        known = None if ledger is None else (ledger.history.fine if step == 1 else ledger.history.coarse).oldest
+        if self._off or known is None:
+            return Series()
+        last = (math.floor(self._clock()) - 1) // step * step
+        wanted = min(seconds, MOST_SECONDS if step == 1 else HOUR) // step * step
+        first = max(last - wanted + step, math.floor(since) // step * step + step, -(-known // step) * step)
+        return series_of(await self._computed(range(first, last + 1, step), step))
+
+    async def _computed(self, wanted: range, step: int) -> list[Column]:
         """Return columns, each computed once for all viewers; the loop gets its turn between many."""
         ledger = self._shown or self._own
         result = []
-        for n, second in enumerate(wanted):
-            if second not in self._columns:
-                self._columns[second] = column_at(ledger, second)
-                if n % 20 == 19:  # noqa: PLR2004 - about a millisecond's work
+        for n, end in enumerate(wanted):
+            column = self._columns.get((step, end))
+            if column is None:
+                column = self._columns[step, end] = (
+                    column_at(ledger, end, self._internal)
+                    if step == 1
+                    else column_of_step(ledger, end, step, self._internal)
+                )
+                if n % 10 == 9:  # noqa: PLR2004 - some milliseconds' work
                     await asyncio.sleep(0)
-            result.append(self._columns.get(second) or column_at(ledger, second))
+            result.append(column)
         return result
 
     async def _refresh(self) -> None:
@@ -134,9 +153,13 @@ class FleetStore:
         touched = ledger.take_touched()
         if ledger is not self._shown:
             self._shown, touched = ledger, 0
-        oldest = now - MOST_SECONDS - 1
+        oldest = {1: now - MOST_SECONDS - 1}
         newer = math.inf if touched is None else touched
-        self._columns = {second: column for second, column in self._columns.items() if oldest <= second < newer}
+        self._columns = {
+            (step, end): column
+            for (step, end), column in self._columns.items()
+            if oldest.get(step, now - HOUR) <= end < newer
+        }
 
     async def _read(self) -> str:
         """Read what is new in the stream; return the empty string, or in words why the fleet cannot be shown."""
@@ -157,14 +180,10 @@ class FleetStore:
 
     async def _read_new(self, redis: Commands) -> None:
         start = await self._start(redis)
+        while self._past is not None:
+            await self._read_past(redis, *self._past)
         for _ in range(2 * _MOST_BACKFILL // _BATCH):
-            async with asyncio.timeout(_READ_TIMEOUT):
-                entries = await read_entries(redis, self._key, start, _BATCH)
-            for _, snapshot in entries:
-                if snapshot is None:
-                    self.ignored += 1
-                else:
-                    self._fleet.ingest(snapshot)
+            entries = await self._read_batch(redis, self._key, start)
             if entries:
                 self._last_id = entries[-1][0]
                 start = b"(" + self._last_id
@@ -172,22 +191,49 @@ class FleetStore:
                 return
             await asyncio.sleep(0)
 
-    async def _start(self, redis: Commands) -> bytes:
-        """Return where to read from: after the last entry, or five minutes back when there is none or it went silent.
+    async def _read_past(self, redis: Commands, start: bytes, end: bytes) -> None:
+        """Read the next entries of the coarse stream; what could not be read in time is read on at the next refresh."""
+        entries = await self._read_batch(redis, self._coarse_key, start, b"(" + end, fine=False)
+        self._past = (b"(" + entries[-1][0], end) if len(entries) == _BATCH else None
+        await asyncio.sleep(0)
 
-        A Redis that was replaced numbers its entries by its own clock, which may stand behind the last id we saw.
+    async def _read_batch(
+        self, redis: Commands, key: str, start: bytes, end: bytes = b"+", *, fine: bool = True
+    ) -> list[Entry]:
+        """Take in a batch of entries and return them."""
+        async with asyncio.timeout(_READ_TIMEOUT):
+            entries = await read_entries(redis, key, start, _BATCH, end)
+        latest = self._clock() + _AHEAD
+        for _, snapshot in entries:
+            if snapshot is None or snapshot.taken > latest:
+                self.ignored += 1
+            else:
+                self._fleet.ingest(snapshot, fine=fine)
+        return entries
+
+    async def _start(self, redis: Commands) -> bytes:
+        """Return where to read the stream of seconds from: after the last entry, or some minutes back.
+
+        Whoever comes late first reads the older past from the coarse stream. A Redis that was replaced numbers its
+        entries by its own clock, which may stand behind the last id we saw.
         """
         now = self._clock()
+        if self._past is not None:  # reading the past was broken off
+            return self._past[1]
         if self._last_id and not self._silent(self._fleet, now):
             return b"(" + self._last_id
-        back = _REREAD if self._last_id else await self._affordable(redis, now)
-        return _id_at(now - back)
+        if self._last_id:
+            return _id_at(now - _REREAD)
+        workers = await self._workers(redis, now)
+        fine = _id_at(now - min(FINE_SECONDS, _MOST_BACKFILL / workers))
+        self._past = (_id_at(now - min(HOUR, _MOST_BACKFILL * TEN / workers)), fine)
+        return fine
 
-    async def _affordable(self, redis: Commands, now: float) -> float:
-        """Return how many seconds of this fleet's entries may be read at once, judged by its last two."""
+    async def _workers(self, redis: Commands, now: float) -> float:
+        """Return about how many workers publish, judged by the last two seconds; one at least."""
         async with asyncio.timeout(_READ_TIMEOUT):
-            recent = await count_entries(redis, self._key, _id_at(now - _PROBE), _MOST_BACKFILL // 10)
-        return min(float(POINT_SECONDS), _MOST_BACKFILL * _PROBE / max(1, recent))
+            recent = await count_entries(redis, self._key, _id_at(now - _PROBE), _MOST_BACKFILL // TEN)
+        return max(1.0, recent / _PROBE)
 
     @staticmethod
     def _silent(ledger: Ledger, now: float) -> bool:

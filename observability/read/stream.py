@@ -12,9 +12,9 @@ Entry = tuple[bytes, Snapshot | None]
 """An entry's id, and its snapshot unless it is torn, foreign or of another version."""
 
 
-async def read_entries(redis: Commands, key: str, start: bytes, count: int) -> list[Entry]:
-    """Return up to ``count`` entries from the id ``start`` on ("(" excludes it); raise whatever the client raises."""
-    reply: Iterable[Any] = await redis.execute_command("XRANGE", key, start, b"+", "COUNT", count)
+async def read_entries(redis: Commands, key: str, start: bytes, count: int, end: bytes = b"+") -> list[Entry]:
+    """Return up to ``count`` entries from id ``start`` to ``end`` ("(" excludes it); raise whatever the client raises."""
+    reply: Iterable[Any] = await redis.execute_command("XRANGE", key, start, end, "COUNT", count)
     return [_entry(*item) for item in reply or ()]
 
 

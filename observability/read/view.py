@@ -97,9 +97,10 @@ class WorkerView(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Columns for charts, one entry a second, oldest first; ``at`` is Unix seconds.
+    """Columns for charts, oldest first; ``at`` is the Unix second at a column's end. None is a gap: nobody was heard.
 
-    Rates are of that second; percentiles, error share and hit rate are over the ten seconds that end there.
+    Of single seconds, rates are of that second and all else is over the ten seconds that end there; of longer steps all is
+    over the step. ``pool_in_use`` is the mean over that time, evictions are of the minute before.
     """
 
     at: tuple[int, ...] = ()
@@ -146,5 +147,8 @@ class Feed(Protocol):
     async def view(self) -> View:
         """Return the present figures, refreshed at most once a second however many ask."""
 
-    async def series(self, since: float = 0.0, seconds: int = 300) -> Series:
-        """Return complete seconds after ``since`` (Unix seconds), at most the last ``seconds`` of them."""
+    async def series(self, since: float = 0.0, seconds: int = 300, step: int = 1) -> Series:
+        """Return complete columns after ``since`` (Unix seconds), at most those of the last ``seconds``.
+
+        A column is a second (five minutes of them are kept), or a multiple of ten seconds (an hour).
+        """

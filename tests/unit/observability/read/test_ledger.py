@@ -1,11 +1,12 @@
-"""The ledger's bounds: a day of snapshots and a thousand workers take no more than five minutes and 256 of them."""
+"""The ledger's bounds: a day of snapshots and a thousand workers take no more than an hour and 256 of them."""
 
 from __future__ import annotations
 
 import msgspec
 
 from observability.model import SNAPSHOT_VERSION, Distribution, RouteCounts, Snapshot
-from observability.read.ledger import MOST_WORKERS, POINT_SECONDS, WHOLE_SECONDS, Ledger
+from observability.read.history import FINE_SECONDS, HOUR, TEN
+from observability.read.ledger import MOST_WORKERS, Ledger
 
 
 def snapshot(worker: str, taken: float) -> Snapshot:
@@ -14,15 +15,13 @@ def snapshot(worker: str, taken: float) -> Snapshot:
 
 
 def test_a_long_life_is_bounded() -> None:
-    """Hours of snapshots leave a minute of whole ones and some minutes of points."""
+    """Hours of snapshots leave five minutes of seconds and an hour of tens."""
     ledger = Ledger()
     for second in range(5000):
         ledger.ingest(snapshot("w", float(second)))
         ledger.forget(float(second))
-    track = ledger.tracks["w"]
-    assert len(track.whole) <= WHOLE_SECONDS + 1
-    assert POINT_SECONDS <= len(track.points) <= 2 * POINT_SECONDS
-    assert len(track.points) == len(track.seconds)
+    assert len(ledger.history.fine) == FINE_SECONDS
+    assert len(ledger.history.coarse) == HOUR // TEN
 
 
 def test_workers_are_bounded() -> None:
@@ -38,7 +37,7 @@ def test_a_worker_long_gone_is_forgotten() -> None:
     """A worker that was silent for longer than columns reach is gone."""
     ledger = Ledger()
     ledger.ingest(snapshot("w", 0.0))
-    ledger.forget(POINT_SECONDS + 1.0)
+    ledger.forget(FINE_SECONDS + 1.0)
     assert ledger.tracks == {}
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from observability.model import SNAPSHOT_VERSION, Slo, Snapshot, encode_snapshot
-from observability.model.stream import STREAM_FIELD
+from observability.model.stream import COARSE_KEY, STREAM_FIELD, STREAM_KEY
 from observability.read.store import FleetStore
 
 
@@ -15,6 +15,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.entries: list[tuple[bytes, dict[bytes, bytes]]] = []
+        self.coarse: list[tuple[bytes, dict[bytes, bytes]]] = []
         self.reads = 0
         self.broken = False
 
@@ -23,14 +24,20 @@ class Stream:
         self.entries.append((b"%d-0" % int(snapshot.taken * 1000), {STREAM_FIELD: encode_snapshot(snapshot)}))
 
     async def execute_command(self, *args: Any) -> Any:
-        """Answer XRANGE key start + COUNT n."""
-        self.reads += args[5] == 50
+        """Answer XRANGE key start end COUNT n."""
+        _, key, first, last, _, count = args
+        self.reads += count == 50 and key == STREAM_KEY
         await asyncio.sleep(0)
         if self.broken:
             raise ConnectionError("gone")
-        start, exclusive = args[2].removeprefix(b"("), args[2].startswith(b"(")
-        low = int(start.partition(b"-")[0])
-        return [e for e in self.entries if int(e[0][:-2]) > low or (not exclusive and int(e[0][:-2]) == low)][: args[5]]
+        low, high = _number(first), 10**15 if last == b"+" else _number(last) - last.startswith(b"(")
+        entries = self.coarse if key == COARSE_KEY else self.entries
+        low += first.startswith(b"(")
+        return [entry for entry in entries if low <= _number(entry[0]) <= high][:count]
+
+
+def _number(identity: bytes) -> int:
+    return int(identity.removeprefix(b"(").partition(b"-")[0])
 
 
 class Clock:

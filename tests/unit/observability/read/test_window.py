@@ -10,7 +10,7 @@ from observability.model import SNAPSHOT_VERSION, Histogram, RedisServer, RouteC
 from observability.read.columns import column_at
 from observability.read.figures import view_of
 from observability.read.ledger import Ledger
-from observability.read.window import server_growth
+from observability.read.tally import server_growth
 
 if TYPE_CHECKING:
     from observability.read.view import View

@@ -1,0 +1,123 @@
+"""An hour of what the fleet did, in bounded memory: single seconds of the last five minutes, tens of seconds of the hour.
+
+A slot is named by the second at its end: slot 20 of the tens is what happened in (10, 20].
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from observability.read.slot import Slot, Sum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FINE_SECONDS = 315
+"""How far single seconds reach back: five minutes of columns, and what their trailing windows reach back to."""
+
+TEN = 10
+"""Seconds of a coarse slot."""
+
+HOUR = 3600
+"""How far tens of seconds reach back."""
+
+MOST_FINE_BYTES = 8 * 1024 * 1024
+MOST_COARSE_BYTES = 16 * 1024 * 1024
+"""What the slots of a tier may take; past it the oldest are dropped, and history is shorter than said above."""
+
+_OPEN = 3
+"""Slots that are kept as sums, because snapshots are still coming for them; older ones are kept encoded."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Slot)
+
+
+class Tier:
+    """Slots of one length. ``seconds`` is how far they reach back, ``most_bytes`` what they may take."""
+
+    def __init__(self, step: int, seconds: int, most_bytes: int) -> None:
+        self.step = step
+        self.newest = 0
+        """The end of the newest slot; 0 before there is one."""
+        self.bytes = 0
+        self._seconds = seconds
+        self._most_bytes = most_bytes
+        self._open: dict[int, Sum] = {}
+        self._sealed: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._sealed)
+
+    @property
+    def oldest(self) -> int | None:
+        """The end of the oldest slot, or None when there is none."""
+        return min((*self._open, *self._sealed), default=None)
+
+    def end_of(self, second: int) -> int:
+        """Return the end of the slot that a second belongs to."""
+        return -(-second // self.step) * self.step
+
+    def add(self, second: int, slot: Slot) -> None:
+        """Add to the slot that a second belongs to, unless it is too old."""
+        end = self.end_of(second)
+        if end > self.newest:
+            self.newest = end
+            self._forget(end - self._seconds)
+        elif end <= self.newest - self._seconds:
+            return
+        self._sum(end).add(slot)
+        while len(self._open) > _OPEN:
+            self._seal(min(self._open))
+
+    def at(self, end: int) -> Slot | None:
+        """Return the slot that ends at a second, or None when nothing was heard in it."""
+        if (total := self._open.get(end)) is not None:
+            return total.freeze()
+        raw = self._sealed.get(end)
+        return None if raw is None else _decoder.decode(raw)
+
+    def heard(self, end: int) -> bool:
+        """Return whether there is a slot that ends at a second."""
+        return end in self._open or end in self._sealed
+
+    def within(self, begin: int, end: int) -> Iterator[Slot]:
+        """Yield the slots in (begin, end]."""
+        first = max(begin // self.step * self.step + self.step, self.newest - self._seconds)
+        for label in range(self.end_of(first), min(end, self.newest) + 1, self.step):
+            if (slot := self.at(label)) is not None:
+                yield slot
+
+    def _sum(self, end: int) -> Sum:
+        if end not in self._open:
+            raw = self._sealed.pop(end, None)
+            self.bytes -= len(raw or b"")
+            self._open[end] = Sum.of([_decoder.decode(raw)] if raw else [])
+        return self._open[end]
+
+    def _seal(self, end: int) -> None:
+        raw = self._sealed[end] = _encoder.encode(self._open.pop(end).freeze())
+        self.bytes += len(raw)
+        while self.bytes > self._most_bytes:
+            self.bytes -= len(self._sealed.pop(min(self._sealed)))
+
+    def _forget(self, oldest: int) -> None:
+        for end in [end for end in self._sealed if end <= oldest]:
+            self.bytes -= len(self._sealed.pop(end))
+        for end in [end for end in self._open if end <= oldest]:
+            del self._open[end]
+
+
+class History:
+    """Both tiers."""
+
+    def __init__(self) -> None:
+        self.fine = Tier(1, FINE_SECONDS, MOST_FINE_BYTES)
+        self.coarse = Tier(TEN, HOUR, MOST_COARSE_BYTES)
+
+    def add(self, second: int, slot: Slot, *, fine: bool = True) -> None:
+        """Add what a worker did up to a second; not ``fine`` when it was heard of only once in ten seconds."""
+        if fine:
+            self.fine.add(second, slot)
+        self.coarse.add(second, slot)
