@@ -11,7 +11,6 @@ import msgspec
 from loadgen.errors import HistoryError
 from loadgen.results import FINISHED, RESULT_FILE, RESULT_VERSION, RUN_ID, STATUS_FILE, Result, RunStatus
 
-
 SILENT_AFTER = 30.0
 """Seconds without a new status after which a run that has not ended is taken for dead; it writes one every second."""
 
