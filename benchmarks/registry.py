@@ -43,6 +43,7 @@ BENCHMARKS = (
     Benchmark("scale", "queries among a million users beside the same among a thousand", 300, "benchmarks.scale"),
     Benchmark("tail", "the slowest checks at half of capacity while workers are replaced", 330, "benchmarks.tail"),
     Benchmark("memory", "whether a worker's memory grows with requests", 750, "benchmarks.memory"),
+    Benchmark("load-cost", "CPU of the load generator a request, beside other generators", 420, "benchmarks.load_cost"),
 )
 
 
