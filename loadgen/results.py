@@ -12,6 +12,7 @@ import msgspec
 from loadgen.errors import FolderError
 from loadgen.intervals import Interval
 from loadgen.scenario import Scenario
+from loadgen.service_figures import ServiceFigures, Trend
 from loadgen.verdicts import Validity, Verdict
 from observability.model import Distribution, Slo
 
@@ -191,7 +192,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     ``cpu`` is CPU seconds of the sending processes while they measured; ``block_seconds`` is the length of every block,
     which doubles when a run gets long; ``invalid`` gives the reasons why the run proves nothing, ``stopped`` which stop rule
-    ended it; ``samples`` names the files of raw samples in the run's folder.
+    ended it; ``samples`` names the files of raw samples in the run's folder; ``service`` is what was seen of the service itself
+    while the run lasted, and ``trends`` what was judged of it.
     """
 
     version: int
@@ -210,6 +212,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     invalid: tuple[str, ...] = ()
     stopped: str = ""
     samples: tuple[str, ...] = ()
+    service: ServiceFigures | None = None
+    trends: tuple[Trend, ...] = ()
 
 
 def new_run_id(scenario: str, at: float) -> str:

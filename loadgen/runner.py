@@ -20,14 +20,18 @@ from loadgen.parts import Parts
 from loadgen.requests import own_steps
 from loadgen.results import RESULT_VERSION, Result, RunFolder, RunStatus, State
 from loadgen.scenario import Scenario
+from loadgen.service import Source, Watching, interval
+from loadgen.soak import trends
 from loadgen.status import allowed_lag, endpoint_results, endpoint_statuses, judged, overall_percentiles, sure
-from loadgen.target import Target
+from loadgen.target import Target, tls_context
 from loadgen.verdicts import doubts
 from loadgen.watch import Watch
 from observability.model import Slo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from loadgen.service_figures import ServiceFigures
 
 _EVERY = 1.0
 
@@ -42,7 +46,8 @@ class Progress(Protocol):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be run: a scenario against a target, judged by these targets, under this name.
 
-    ``authority`` is a file of certificates to trust, ``samples`` whether every request is kept in the run's folder.
+    ``authority`` is a file of certificates to trust, ``samples`` whether every request is kept in the run's folder, ``metrics``
+    where the service tells its own figures.
     """
 
     scenario: Scenario
@@ -51,6 +56,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     authority: Path | None = None
     samples: bool = False
+    metrics: Source | None = None
 
 
 class Runner:
@@ -82,6 +88,8 @@ class Runner:
         self._interrupts = 0
         self._stopped = ""
         self._steal: float | None = None
+        self._watching: Watching | None = None
+        self._service: ServiceFigures | None = None
 
     def interrupt(self) -> None:
         """End the run early: what is under way is drained and reported. A second time, it is given up."""
@@ -146,13 +154,22 @@ class Runner:
 
     async def _measure(self, parts: Parts) -> None:
         before = stolen()
-        await parts.measure(self._take, self._begin)
-        self._elapsed = self._clock() - self._begun
+        try:
+            await parts.measure(self._take, self._begin)
+        finally:
+            self._elapsed = self._clock() - self._begun
+            if self._watching is not None:
+                self._service = await self._watching.end()
         self._steal = steal(before, stolen())
 
     def _begin(self, at: float) -> None:
         self._begun = at
         self._state = "running"
+        source = self._order.metrics
+        if source is not None:
+            tls = tls_context(source.target, self._order.authority if source.target.tls else None)
+            every = interval(self._order.scenario.length)
+            self._watching = Watching(source, tls, every, lambda: self._clock() - self._begun)
 
     def _take(self, number: int, report: Report) -> None:
         self._ledger.add(number, report)
@@ -196,9 +213,15 @@ class Runner:
             fewest=order.slo.fewest_samples,
             trend=bool(order.scenario.stage),
         )
+        grown = trends(self._service, order.scenario.steady, self._elapsed) if order.scenario.steady else ()
         if status.completed:
             status = judged(
-                status, order.scenario, invalid=invalid, server_errors=ledger.server_errors, stopped=self._stopped
+                status,
+                order.scenario,
+                invalid=invalid,
+                server_errors=ledger.server_errors,
+                stopped=self._stopped,
+                trends=grown,
             )
         if self._interrupts:
             status = msgspec.structs.replace(status, verdict=None, message="interrupted before its end")
@@ -221,6 +244,8 @@ class Runner:
             processes=ledger.processes,
             invalid=invalid,
             stopped=self._stopped,
+            service=self._service,
+            trends=grown,
             samples=tuple(filter(None, map(self._samples, range(order.scenario.processes)))),
         )
 

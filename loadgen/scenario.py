@@ -24,6 +24,7 @@ _Seconds = Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)]
 _Timeout = Annotated[float, msgspec.Meta(gt=0, le=30)]  # twice this must fit the histogram, which ends at 64 s
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Weight = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+_Growth = Annotated[float, msgspec.Meta(ge=0)]
 _Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
 Shape = Literal["open", "journeys", "closed"]
@@ -62,6 +63,16 @@ class StopRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     for_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 10.0
 
 
+class Steady(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much the service's figures may grow in an hour, once it has settled for this share of the run; MB are 2**20 bytes."""
+
+    settle: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.1
+    memory_mb_per_hour: _Growth | None = None
+    open_files_per_hour: _Growth | None = None
+    tasks_per_hour: _Growth | None = None
+    pool_waiting_per_hour: _Growth | None = None
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A request to somebody's own service.
 
@@ -93,8 +104,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``users`` is how many virtual users there are (at first, with stages) and ``connections`` how many requests may be in
     flight, as many as users when 0; ``rate_per_minute`` counts requests, in journeys too; ``timeout_s`` is how many seconds a
     request may wait to be sent, and then again how many it may take; ``mix`` is each step's share of a block of requests;
-    ``sampled`` is the share of requests whose traceparent asks the service to keep the trace. With stages, ``seconds`` is
-    their sum.
+    ``sampled`` is the share of requests whose traceparent asks the service to keep the trace; ``steady`` bounds what the service
+    itself may grow by. With stages, ``seconds`` is their sum.
     """
 
     name: Name
@@ -116,6 +127,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     think: Think = Think(mean_s=0.0, spread="none")
     stage: tuple[Stage, ...] = ()
     stop: tuple[StopRule, ...] = ()
+    steady: Steady | None = None
     journey: tuple[JourneyPlan, ...] = ()
     request: dict[_Word, Request] = {}
     prepare: tuple[str, ...] = ()

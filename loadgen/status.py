@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from loadgen.ledger import Ledger, StepLedger
     from loadgen.scenario import Scenario
+    from loadgen.service_figures import Trend
     from observability.model import Histogram, Slo
 
 _PERCENTILES = (0.5, 0.95, 0.99)
@@ -70,16 +71,23 @@ def allowed_lag(endpoints: Iterable[EndpointStatus]) -> float:
 
 
 def judged(
-    status: RunStatus, scenario: Scenario, *, invalid: Sequence[str] = (), server_errors: int = 0, stopped: str = ""
+    status: RunStatus,
+    scenario: Scenario,
+    *,
+    invalid: Sequence[str] = (),
+    server_errors: int = 0,
+    stopped: str = "",
+    trends: Sequence[Trend] = (),
 ) -> RunStatus:
     """Return a finished run's status with its verdict, its validity and a sentence that gives the reasons.
 
-    ``invalid`` are the doubts about the generator itself, ``stopped`` which rule ended the run. A run that is not valid keeps
+    ``invalid`` are the doubts about the generator itself, ``stopped`` which rule ended the run, ``trends`` what was
+    judged of the service's own figures. A run that is not valid keeps
     its verdict in sight, unless it would be a PASS: that is not to be had from a generator that could not keep up.
     """
     broken = list(filter(None, (stopped, _too_many(server_errors, scenario.allowed_server_errors))))
     verdict: Verdict | None = judge_run(
-        (endpoint.verdict for endpoint in status.endpoints),
+        [*(endpoint.verdict for endpoint in status.endpoints), *(trend.verdict for trend in trends)],
         completed=status.completed,
         errors=status.errors,
         allowed_error_rate=scenario.allowed_error_rate,
@@ -87,7 +95,8 @@ def judged(
     )
     if invalid and verdict == "PASS":
         verdict = None
-    reasons = [*invalid, *broken, *_reasons(status, scenario.allowed_error_rate)]
+    grown = (trend.says for trend in trends if trend.verdict != "PASS")
+    reasons = [*invalid, *broken, *_reasons(status, scenario.allowed_error_rate), *grown]
     changes: Mapping[str, object] = {
         "verdict": verdict,
         "validity": "INVALID" if invalid else "VALID",
