@@ -40,6 +40,8 @@ from observability.model.histogram import bucket_bounds
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from loadgen.intervals import Interval
+
 _BAR_SHARE = 0.86
 """Share of its column that a bar fills."""
 
@@ -147,14 +149,17 @@ def heatmap(label: str, times: Times, columns: Sequence[Distribution]) -> Markup
     return svg(label, axes(scale, duration) + clock(times.end) + drawn + times.strips(titles))
 
 
-def bullet(value: float, target: float, interval: tuple[float, float] | None) -> Markup:
+def bullet(value: float, target: float, interval: Interval | None) -> Markup:
     """Return a figure beside its target in the room of a word: bar, mark of the target, whisker of the interval."""
     across, top = 96.0, 1.6 * target
 
     def x(seconds: float) -> str:
         return short(min(1.0, seconds / top) * across)
 
-    whisker = Markup('<path class="whisker" d="M{} 6H{}"/>').format(x(interval[0]), x(interval[1])) if interval else ""
+    whisker = Markup()
+    if interval is not None:
+        far = top if interval.high is None else interval.high
+        whisker = Markup('<path class="whisker" d="M{} 6H{}"/>').format(x(interval.low), x(far))
     return Markup(
         '<svg class="bullet" viewBox="0 0 96 12" aria-hidden="true"><path class="track" d="M0 3h96v6H0z"/>'
         '<path class="value {}" d="M0 3h{}v6H0z"/>{}<path class="mark" d="M{} 0v12"/></svg>'

@@ -48,7 +48,7 @@ def find_result(data_dir: Path, which: str | None = None) -> Path:
             if (folder / RESULT_FILE).is_file():
                 return folder / RESULT_FILE
         raise HistoryError(f"{data_dir / 'runs'} holds no run with a result")
-    named = (data_dir / "runs" / which / RESULT_FILE,) if RUN_ID.fullmatch(which) else ()
+    named = [data_dir / "runs" / which / RESULT_FILE] if RUN_ID.fullmatch(which) else []
     for path in (*named, Path(which) / RESULT_FILE, Path(which)):
         if path.is_file():
             return path

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from loadgen import charts
-from loadgen.durations import clock_time, duration
+from loadgen.durations import clock_time, duration, span
 from loadgen.figures import distributions, heatmaps, over_time
 from loadgen.headline import headline, share
 from loadgen.timeline import Timeline
@@ -42,7 +42,7 @@ def render_html(result: Result) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "clock": clock_time, "share": share, "moment": _moment}
+    environment.filters |= {"duration": duration, "span": span, "clock": clock_time, "share": share, "moment": _moment}
     busiest = sorted(result.endpoints, key=lambda endpoint: -endpoint.response.count)
     context: dict[str, Any] = {
         "css": Markup(css),  # noqa: S704 - our own file
@@ -69,7 +69,7 @@ def render_html(result: Result) -> str:
 def _row(status: EndpointStatus) -> tuple[EndpointStatus, Markup]:
     if status.p95 is None or status.target is None:
         return status, Markup()
-    return status, charts.bullet(status.p95, status.target, None)
+    return status, charts.bullet(status.p95, status.target, status.p95_interval)
 
 
 def _quantiles(endpoint: EndpointResult) -> tuple[tuple[str, list[float | None]], ...]:

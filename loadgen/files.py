@@ -1,0 +1,26 @@
+"""Writing files whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loadgen.errors import FolderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name and then rename it, so that no reader ever sees half of it.
+
+    Raises FolderError when that cannot be done; nothing is left of the half then, and what was there before stays.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise FolderError(f"cannot write {path}: {error.strerror}") from error
