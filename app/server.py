@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 from sanic import Sanic
 
 from app.errors import GatewatchError
-from app.handlers.express import Express
+from app.handlers.express import Express, express
 from app.handlers.limits import limit_routes
 from app.handlers.openapi_routes import docs_routes
 from app.handlers.password_routes import password_routes
 from app.handlers.problems import ProblemHandler
 from app.handlers.routes import Services, auth_routes, health_routes
 from app.handlers.session_routes import session_routes
-from app.handlers.strict import StrictRequest
+from app.handlers.strict import StrictRequest, strict
 from app.handlers.user_routes import user_routes
 from app.limits import open_limits
 from app.mailer.assembly import MailParts
@@ -41,6 +41,8 @@ from console import Access, LoadControl, create_console
 from observability.record.recorder import Recorder
 
 if TYPE_CHECKING:
+    from sanic.server.protocols.http_protocol import HttpProtocol
+
     from app.security.passwords import Passwords
     from app.services.ports import Clock
     from app.settings import Settings
@@ -179,6 +181,11 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
         access = Access(settings.console_token, frozenset(hosts))
         app.blueprint(create_console(feed=telemetry.feed, load=load, access=access, service="Gatewatch"))
     return app
+
+
+def create_protocol(settings: Settings, telemetry: Telemetry) -> type[HttpProtocol]:
+    """Return the protocol to serve the application with: recorded, strict, and short where it can be."""
+    return express(strict(telemetry.protocol, most_connections=settings.max_connections_of_worker))
 
 
 async def purge_load_users(settings: Settings) -> int:

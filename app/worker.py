@@ -21,10 +21,8 @@ from sanic.http.constants import HTTP
 
 from app import __version__
 from app.control import Control
-from app.handlers.express import express
-from app.handlers.strict import strict
 from app.load import LauncherLoad
-from app.server import Parts, create_app
+from app.server import Parts, create_app, create_protocol
 from app.storage.cache import eviction_warning, telemetry_client
 from observability.model import load_slo
 from observability.telemetry import Telemetry
@@ -81,7 +79,7 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         stack.push_async_callback(telemetry.stop)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
         app = create_app(settings, parts.services, telemetry, load)
-        protocol = express(strict(telemetry.protocol, most_connections=settings.max_connections_of_worker))
+        protocol = create_protocol(settings, telemetry)
         _settle_heap()
         server = await listen(app, listener, protocol)
         parts.services.health.state = "serving"

@@ -13,10 +13,8 @@ import asyncpg
 import httpx
 from sanic import Sanic
 
-from app.handlers.express import express
-from app.handlers.strict import strict
 from app.load import LauncherLoad
-from app.server import Parts, create_app, utc_now
+from app.server import Parts, create_app, create_protocol, utc_now
 from app.worker import drain, listen
 from observability.model import load_slo
 from observability.telemetry import Telemetry
@@ -79,7 +77,7 @@ async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[S
     app = create_app(settings, parts.services, telemetry, LauncherLoad(None, settings.data_dir, allowed=False))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    protocol = express(strict(telemetry.protocol, most_connections=settings.max_connections_of_worker))
+    protocol = create_protocol(settings, telemetry)
     server = await listen(app, listener, protocol)
     parts.services.health.state = "serving"
     sql = await asyncpg.connect(settings.database_url)
