@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from email_validator import EmailNotValidError, validate_email
 
 LOAD_DOMAIN = "load.invalid"
@@ -16,6 +18,7 @@ LONGEST = 254
 _STAND_IN = "example.com"
 
 
+@functools.lru_cache(maxsize=1024)  # a login asks twice: for its limits and for its account
 def normalise(address: str) -> str:
     """Trim, check, IDNA-normalise and lower-case an address; raise ValueError with a sentence when it is not one."""
     text = address.strip()
