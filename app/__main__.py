@@ -17,7 +17,7 @@ from app.hash_command import hash_commands
 from app.settings import FIELDS, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from loadgen.cli import Defaults
+    from loadgen.flags import Defaults
 
 
 class Commands(click.Group):
@@ -177,12 +177,12 @@ def _load_defaults() -> Defaults:
     """Return what a load run aims at: the port that was named, else the instance running on our data folder."""
     from app.launcher import running_instance  # noqa: PLC0415 - quick --help
     from app.launcher.listener import base_url  # noqa: PLC0415 - the same
-    from loadgen.cli import Defaults  # noqa: PLC0415 - the same
+    from loadgen.flags import Defaults  # noqa: PLC0415 - the same
 
     settings = Settings.from_environment(os.environ)
     instance = None if "GATEWATCH_PORT" in os.environ else running_instance(settings.data_dir)
     target = instance.url if instance is not None else base_url(settings.host, settings.port)
-    return Defaults(target=target, slo=settings.slo, data_dir=settings.data_dir)
+    return Defaults(target=target, slo=settings.slo, data_dir=settings.data_dir, metrics="/metrics")
 
 
 def _with_running_instance(settings: Settings) -> Settings:

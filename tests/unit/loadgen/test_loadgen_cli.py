@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from loadgen.cli import Defaults, load, load_command
+from loadgen.cli import load, load_command
 from loadgen.errors import LoadError
+from loadgen.flags import Defaults
 from loadgen.target import Target
 
 if TYPE_CHECKING:
