@@ -13,6 +13,7 @@ from sanic.exceptions import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    RequestCancelled,
     RequestTimeout,
     SanicException,
     ServiceUnavailable,
@@ -87,7 +88,8 @@ class ProblemHandler(ErrorHandler):
             return _sanic(request, exception)
         if isinstance(exception, ServiceUnavailable):
             return _answer(request, 503, _LATER, *_FOREIGN[ServiceUnavailable], retry_after=1)
-        _log.error("a request failed unexpectedly", exc_info=exception)
+        if not isinstance(exception, RequestCancelled):  # who left broke nothing, and reads nothing
+            _log.error("a request failed unexpectedly", exc_info=exception)
         return _answer(request, 500, *_BROKEN)
 
 
