@@ -1,0 +1,218 @@
+"""Whether what load generators report is true: against servers of which it can be computed what clients must see.
+
+A queue whose service times are known, and a server that stops for a second. Percentiles of ours are of response time, from
+the intended time, out of its raw samples; those of the others are what they print.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.instance import DRIVER_CORE, SERVER_CORE, free_port, pinned, wait_for
+from benchmarks.load_rivals import NAMES, Asked, hey, k6, wrk
+from benchmarks.load_run import asking_hello, load
+from benchmarks.load_theory import (
+    interval,
+    percentile,
+    quantile_of_dm1,
+    quantile_of_md1,
+    quantile_of_mm1,
+    quantile_of_stall,
+)
+from benchmarks.table import Row
+from loadgen.samples import read_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.load_theory import Spread
+
+QUANTILES = (0.5, 0.95, 0.99)
+Told = dict[float, float]
+"""Seconds by share of requests."""
+
+SERVICE = 0.005
+QUEUE_SECONDS = 40.0
+QUEUE_CONNECTIONS = 100
+LOOPBACK = 0.001
+"""Seconds that the way there and back may add to what the queue takes, on a machine that has other things to do."""
+
+STALL, STALL_SECONDS, STALL_RATE = 1.0, 10.0, 100.0
+STALL_CONNECTIONS = 10
+STALL_USERS = 200
+STALL_SLACK = 0.02
+"""Seconds: two requests' distance, for the step between neighbours and the second's place among them."""
+
+WRK_PERCENTILES = """
+done = function(summary, latency, requests)
+  io.write(string.format("told %d %d %d\\n", latency:percentile(50), latency:percentile(95), latency:percentile(99)))
+end
+"""
+
+
+class Case(NamedTuple):
+    """A queue: how requests come, how long they take, and what its percentiles are."""
+
+    name: str
+    rate: float
+    gaps: Spread
+    service: Spread
+    quantile: Callable[[float, float, float], float]
+
+
+CASES = (
+    Case("M/M/1", 100.0, "exponential", "exponential", quantile_of_mm1),
+    Case("M/D/1", 120.0, "exponential", "fixed", quantile_of_md1),
+    Case("D/M/1", 120.0, "fixed", "exponential", quantile_of_dm1),
+)
+
+
+def measure() -> list[Row]:
+    """Measure each queue, and the stall."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        return [*(_queue(case, folder / case.service / case.gaps) for case in CASES), _stall(folder)]
+
+
+def _queue(case: Case, folder: Path) -> Row:
+    print(f"  {case.name}", file=sys.stderr)
+    arrivals = "poisson" if case.gaps == "exponential" else "constant"
+    with _server(case.service, SERVICE) as url:
+        ours = _ours(url, folder, case.rate, QUEUE_SECONDS, QUEUE_CONNECTIONS, arrivals)
+    theirs = None
+    if case.gaps == "fixed":
+        with _server(case.service, SERVICE) as url:
+            theirs = _k6(Asked(url, QUEUE_CONNECTIONS, QUEUE_SECONDS, case.rate), folder)
+    return row_of_queue(case, ours, theirs)
+
+
+def row_of_queue(case: Case, ours: Told, theirs: Told | None) -> Row:
+    """Say whether what was measured lies where theory has 99 % of such runs."""
+    requests = int(case.rate * QUEUE_SECONDS)
+    spans = {q: interval(case.rate, SERVICE, case.gaps, case.service, requests, q) for q in QUANTILES}
+    true = {q: case.quantile(case.rate, SERVICE, q) for q in QUANTILES}
+    said = ", ".join(
+        f"p{q * 100:g} {true[q] * 1000:.2f} ({spans[q][0] * 1000:.2f}-{spans[q][1] * 1000:.2f})" for q in QUANTILES
+    )
+    return Row(
+        what=f"Response times of {case.name}: {SERVICE * 1000:g} ms of service, a load of {case.rate * SERVICE:g}",
+        conditions=f"{case.rate:g} requests/s for {QUEUE_SECONDS:.0f} s",
+        ours=_words(ours),
+        rival=NAMES["k6"] + ", constant-arrival-rate" if theirs else "",
+        theirs=_words(theirs) if theirs else "",
+        target=f"theory, ms: {said}",
+        met=all(spans[q][0] <= ours[q] <= spans[q][1] + LOOPBACK for q in QUANTILES),
+        figures={**_figures("", ours), **_figures("theory_", true), **_figures("rival_", theirs or {})},
+    )
+
+
+def _stall(folder: Path) -> Row:
+    print("  a second of silence", file=sys.stderr)
+    with _server("stall", STALL) as url:
+        ours = _ours(url, folder / "stall", STALL_RATE, STALL_SECONDS, STALL_CONNECTIONS, "constant")
+    with _server("stall", STALL) as url:
+        of_k6 = _k6(Asked(url, STALL_USERS, STALL_SECONDS, STALL_RATE), folder)
+    with _server("stall", STALL) as url:
+        script = folder / "told.lua"
+        script.write_text(WRK_PERCENTILES)
+        of_wrk = told_by_wrk(_said(wrk(Asked(url, STALL_CONNECTIONS, STALL_SECONDS), "-s", str(script))))
+    with _server("stall", STALL) as url:
+        of_hey = told_by_hey(_said(hey(Asked(url, STALL_CONNECTIONS, STALL_SECONDS))))
+    return row_of_stall(ours, of_k6, of_wrk, of_hey)
+
+
+def row_of_stall(ours: Told, of_k6: Told, of_wrk: Told, of_hey: Told) -> Row:
+    """Say whether everybody who was due while nothing was answered is in the percentiles."""
+    true = {q: quantile_of_stall(STALL_SECONDS, STALL, q) for q in QUANTILES}
+    return Row(
+        what="Response times when the server stops for a second",
+        conditions=f"{STALL_RATE:g} requests/s for {STALL_SECONDS:.0f} s, {STALL_CONNECTIONS} connections",
+        ours=_words(ours),
+        rival=f"{NAMES['k6']} with {STALL_USERS} users; wrk, as it corrects itself; hey, a closed loop",
+        theirs="; ".join(_words(told) for told in (of_k6, of_wrk, of_hey)),
+        target=f"exactly {_words(true)}, within {STALL_SLACK * 1000:g} ms",
+        met=all(abs(ours[q] - true[q]) <= STALL_SLACK for q in QUANTILES),
+        figures={
+            **_figures("", ours),
+            **_figures("theory_", true),
+            **_figures("rival_k6_", of_k6),
+            **_figures("rival_wrk_", of_wrk),
+            **_figures("rival_hey_", of_hey),
+        },
+    )
+
+
+@contextlib.contextmanager
+def _server(kind: str, seconds: float) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.load_queue", str(port), kind, f"{seconds:g}"]
+    with pinned(command, {}, (SERVER_CORE,)) as process:
+        wait_for("the queue takes connections", lambda: _listens(port), process)
+        yield f"http://127.0.0.1:{port}/hello"
+
+
+def _listens(port: int) -> bool:
+    """Say whether somebody takes connections; a request would begin the clock of the stall."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _ours(url: str, folder: Path, rate: float, seconds: float, connections: int, arrivals: str) -> Told:
+    text = asking_hello(seconds=seconds, users=connections, rate=rate, arrivals=arrivals)
+    with load(text, url.removesuffix("/hello"), folder, "--samples") as ours:
+        ours.result(seconds)
+        took = [wait + connect + last for _, wait, connect, _, last, *_ in read_samples(ours.folder / "samples-0.bin")]
+    return {q: percentile(took, q) for q in QUANTILES}
+
+
+def _k6(asked: Asked, folder: Path) -> Told:
+    summary = folder / "k6.json"
+    _said(k6(asked, "--summary-export", str(summary)))
+    return told_by_k6(summary.read_text())
+
+
+def told_by_k6(summary: str) -> Told:
+    """Read k6's summary, which is in milliseconds."""
+    told = json.loads(summary)["metrics"]["http_req_duration"]
+    return {q: told[f"p({q * 100:g})"] / 1000 for q in QUANTILES}
+
+
+def told_by_wrk(said: str) -> Told:
+    """Read what our script for wrk says, in microseconds."""
+    found = re.search(r"^told (\d+) (\d+) (\d+)$", said, re.MULTILINE)
+    return {q: int(us) / 1e6 for q, us in zip(QUANTILES, found.groups(), strict=True)} if found else {}
+
+
+def told_by_hey(said: str) -> Told:
+    """Read hey's summary, which is in seconds."""
+    return {
+        q: float(found[1])
+        if (found := re.search(rf"^\s*{q * 100:g}%+ in ([\d.]+) secs", said, re.MULTILINE))
+        else math.nan
+        for q in QUANTILES
+    }
+
+
+def _said(command: list[str]) -> str:
+    """Run a load generator on its core, and return what it printed."""
+    with tempfile.TemporaryFile() as output, pinned(command, {}, (DRIVER_CORE,), output) as process:
+        process.wait(STALL_SECONDS + QUEUE_SECONDS + 60)
+        output.seek(0)
+        return output.read().decode()
+
+
+def _words(told: Told) -> str:
+    return ", ".join(f"p{q * 100:g} {seconds * 1000:.2f} ms" for q, seconds in told.items())
+
+
+def _figures(prefix: str, told: Told) -> dict[str, float]:
+    return {f"{prefix}p{q * 100:g}_milliseconds": seconds * 1000 for q, seconds in told.items()}
