@@ -1,7 +1,7 @@
 """The words that recorders, publishers, readers and the load generator share."""
 
 from observability.model.histogram import Distribution, Histogram
-from observability.model.slo import RouteTarget, Slo, SloError, load_slo
+from observability.model.slo import AlertRule, BurnRule, RouteTarget, Slo, SloError, load_slo
 from observability.model.snapshot import (
     SNAPSHOT_VERSION,
     CacheCounts,
@@ -18,6 +18,8 @@ from observability.model.snapshot import (
 
 __all__ = [
     "SNAPSHOT_VERSION",
+    "AlertRule",
+    "BurnRule",
     "CacheCounts",
     "Distribution",
     "HashCounts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -10,12 +10,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+
+
 class SloError(ValueError):
     """The targets file is missing, is not TOML, or says something that cannot be."""
 
 
 class RouteTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one route is held to. Latency in milliseconds, rates in requests a minute."""
+    """What one route is held to. Latency in milliseconds, rates in requests a minute.
+
+    An objective is the share of requests over a long time that must be answered within the target, or without an error
+    of the service; without one nothing is alerted of how fast its error budget, the rest, is used up.
+    """
 
     name: str
     method: str
@@ -23,6 +30,8 @@ class RouteTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     p95_ms: float
     sustained_per_minute: float | None = None
     peak_per_minute: float | None = None
+    latency_objective: Share | None = None
+    availability_objective: Share | None = None
 
     @property
     def p95(self) -> float:
@@ -46,12 +55,26 @@ class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     for_seconds: float = 0.0
 
 
+class BurnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many times faster than its objective allows an error budget may be used up, over a long and a short window.
+
+    Both windows must be above: the long one says that it matters, the short one that it still goes on (Google's SRE
+    workbook, chapter 5).
+    """
+
+    name: str
+    factor: Annotated[float, msgspec.Meta(gt=0)]
+    long_seconds: Annotated[int, msgspec.Meta(gt=0)]
+    short_seconds: Annotated[int, msgspec.Meta(gt=0)]
+
+
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file. ``fewest_samples`` is how many requests a p95 needs before it is judged."""
 
     route: tuple[RouteTarget, ...] = ()
     query: tuple[QueryTarget, ...] = ()
     alert: tuple[AlertRule, ...] = ()
+    burn: tuple[BurnRule, ...] = ()
     fewest_samples: int = 59
 
     def target(self, method: str, route: str) -> RouteTarget | None:
@@ -70,4 +93,9 @@ def load_slo(path: Path) -> Slo:
     keys = [(t.method, t.route) for t in slo.route]
     if len(keys) != len(set(keys)):
         raise SloError(f"{path}: a route has two targets")
+    names = [*(rule.name for rule in slo.alert), *(rule.name for rule in slo.burn)]
+    if len(names) != len(set(names)):
+        raise SloError(f"{path}: two alerts have one name")
+    if backward := [rule.name for rule in slo.burn if rule.short_seconds >= rule.long_seconds]:
+        raise SloError(f"{path}: the short window of {backward[0]} is not shorter than the long one")
     return slo

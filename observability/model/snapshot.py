@@ -88,6 +88,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
 
     ``worker`` names one life of one process, so that counts of a replaced worker are never mixed with its successor's.
     ``started`` and ``taken`` are Unix seconds. ``bounds`` are the seconds that the durations of requests are split at.
+    ``database_cpu`` is the share of its machine's processors that the database uses, from a worker that can see it.
     """
 
     version: int
@@ -104,6 +105,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     runtime: Runtime = Runtime()
     in_flight: int = 0
     bounds: tuple[float, ...] = ()
+    database_cpu: float | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from observability.model import CacheCounts, Slo
-from observability.read.ledger import Ledger, Track, second_of
+from observability.read.ledger import SILENT, Ledger, Track, second_of
 from observability.read.slot import Sum
 from observability.read.tally import Tally, difference, merged, server_growth, tallies, total_of
 from observability.read.view import (
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 WINDOW = 60.0
 """Seconds that the figures are over."""
-
-SILENT = 10.0
-"""Seconds without a snapshot after which a worker is no longer shown; what it did in the window still counts."""
 
 _LEEWAY = 2.0
 
@@ -73,6 +70,7 @@ def view_of(
         workers=_worker_views(live, begin, end, now),
         requests=total.count,
         fewest_samples=slo.fewest_samples,
+        database_cpu=max((s for t in live if (s := t.newest.database_cpu) is not None), default=None),
     )
 
 

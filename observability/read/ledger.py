@@ -29,6 +29,9 @@ FRESH_SECONDS = 60
 MOST_WORKERS = 256
 """Workers remembered at most, dead ones included; past it the one longest silent is forgotten."""
 
+SILENT = 10.0
+"""Seconds without a snapshot after which a worker is no longer shown; what it did in the window still counts."""
+
 _EARLY = 0.25
 _MINUTE = 60
 
@@ -91,6 +94,11 @@ class Ledger:
     def newest(self) -> float | None:
         """When the newest snapshot was taken (Unix seconds), or None when there is none."""
         return max((track.newest.taken for track in self.tracks.values()), default=None)
+
+    def silent(self, now: float) -> bool:
+        """Return whether nobody was heard for ten seconds."""
+        newest = self.newest
+        return newest is None or now - newest > SILENT
 
     def ingest(self, snapshot: Snapshot, *, fine: bool = True) -> bool:
         """Remember a snapshot; return False for one that is not newer than what is known, or cannot be true.

@@ -8,34 +8,25 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from observability.model.stream import COARSE_KEY, STREAM_KEY, Commands
+from observability.read.board import BOARD_KEY, decode_board, with_board
 from observability.read.columns import Column, column_at, column_of_step, series_of
-from observability.read.figures import SILENT, empty_view, view_of
-from observability.read.history import FINE_SECONDS, HOUR, TEN
+from observability.read.figures import empty_view, view_of
+from observability.read.follower import Follower
+from observability.read.history import HOUR, TEN
 from observability.read.ledger import Ledger
-from observability.read.stream import Entry, count_entries, read_entries
 from observability.read.view import Series, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from observability.model import Slo, Snapshot
+    from observability.read.board import Board
+    from observability.read.history import Tier
 
 MOST_SECONDS = 300
 """How far back columns of single seconds go; those of ten and more go back an hour."""
 
-_BATCH = 50
-"""Entries read at once: about ten milliseconds of decoding before the loop gets its turn."""
-
-_MOST_BACKFILL = 5_000
-"""Entries of each stream read at most when starting late; of a fleet so large that they do not reach back as far as
-columns do, less of the past is shown."""
-
-_READ_TIMEOUT = 0.3
 _REFRESH_TIMEOUT = 3.0
-_REREAD = 30
-_PROBE = 2
-_AHEAD = 60
-"""Seconds that a worker's clock may be ahead of ours; what claims to come from later would push the present out."""
 
 
 class FleetStore:
@@ -56,26 +47,27 @@ class FleetStore:
         off: str = "",
     ) -> None:
         """``off`` is a reason for knowing nothing at all, when there is one; ``clock`` gives Unix seconds."""
-        self.ignored = 0
-        """Entries of the stream that were torn, foreign or of another version."""
         self._slo = slo
         self._internal = tuple(internal)
         self._clock = clock
-        self._key = key
-        self._coarse_key = coarse_key
         self._off = off
         self._redis: Commands | None = None
         self._fleet = Ledger(internal)
         self._own = Ledger(internal)
-        self._last_id = b""
-        self._past: tuple[bytes, bytes] | None = None
-        """What is still to be read of the coarse stream: from where, and up to where the fine one takes over."""
+        self._follower = Follower(self._fleet, clock, key=key, coarse_key=coarse_key)
         self._reason = "Redis is not connected"
         self._refreshed = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
         self._view: View | None = None
+        self._fleet_board: Board | None = None
+        self._own_board: Board | None = None
         self._columns: dict[tuple[int, int], Column] = {}
         self._shown: Ledger | None = None
+
+    @property
+    def ignored(self) -> int:
+        """Entries of the stream that were torn, foreign, of another version or of the future."""
+        return self._follower.ignored
 
     def connect(self, redis: Commands | None) -> None:
         """Read the stream through this client from now on; None for no stream."""
@@ -86,6 +78,15 @@ class FleetStore:
         """Keep this worker's own snapshot for when there is no stream."""
         self._own.ingest(snapshot)
         self._own.forget(snapshot.taken)
+
+    def hold_board(self, board: Board) -> None:
+        """Keep this worker's own alerts for when there is no stream."""
+        self._own_board = board
+
+    @property
+    def tens(self) -> Tier:
+        """The hour in slots of ten seconds, of whoever the latest view is about."""
+        return (self._shown or self._own).history.coarse
 
     async def view(self) -> View:
         """Return the present figures, refreshed at most once a second however many ask."""
@@ -143,7 +144,8 @@ class FleetStore:
             scope: Literal["fleet", "worker"] = "worker" if self._reason else "fleet"
             ledger = self._own if self._reason else self._fleet
             self._invalidate(ledger, now)
-            self._view = view_of(ledger, now, scope, self._reason, self._slo, self._internal)
+            view = view_of(ledger, now, scope, self._reason, self._slo, self._internal)
+            self._view = with_board(view, self._own_board if self._reason else self._fleet_board)
         finally:
             self._refreshed = self._clock()
             self._refreshing = None
@@ -167,79 +169,14 @@ class FleetStore:
             return "Redis is not connected"
         try:
             async with asyncio.timeout(_REFRESH_TIMEOUT):
-                await self._read_new(self._redis)
+                await self._follower.read(self._redis)
+                self._fleet_board = decode_board(await self._redis.execute_command("GET", BOARD_KEY))
         except TimeoutError:
             return "Redis does not answer in time"
         except Exception as error:  # noqa: BLE001 - a handed-in client may raise anything; the reason is shown instead
             return f"Redis cannot be read ({type(error).__name__})"
         now = self._clock()
         self._fleet.forget(now)
-        if self._silent(self._fleet, now) and not self._silent(self._own, now):
+        if self._fleet.silent(now) and not self._own.silent(now):
             return "nothing has reached the stream for 10 seconds"
         return ""
-
-    async def _read_new(self, redis: Commands) -> None:
-        start = await self._start(redis)
-        while self._past is not None:
-            await self._read_past(redis, *self._past)
-        for _ in range(2 * _MOST_BACKFILL // _BATCH):
-            entries = await self._read_batch(redis, self._key, start)
-            if entries:
-                self._last_id = entries[-1][0]
-                start = b"(" + self._last_id
-            if len(entries) < _BATCH:
-                return
-            await asyncio.sleep(0)
-
-    async def _read_past(self, redis: Commands, start: bytes, end: bytes) -> None:
-        """Read the next entries of the coarse stream; what could not be read in time is read on at the next refresh."""
-        entries = await self._read_batch(redis, self._coarse_key, start, b"(" + end, fine=False)
-        self._past = (b"(" + entries[-1][0], end) if len(entries) == _BATCH else None
-        await asyncio.sleep(0)
-
-    async def _read_batch(
-        self, redis: Commands, key: str, start: bytes, end: bytes = b"+", *, fine: bool = True
-    ) -> list[Entry]:
-        """Take in a batch of entries and return them."""
-        async with asyncio.timeout(_READ_TIMEOUT):
-            entries = await read_entries(redis, key, start, _BATCH, end)
-        latest = self._clock() + _AHEAD
-        for _, snapshot in entries:
-            if snapshot is None or snapshot.taken > latest:
-                self.ignored += 1
-            else:
-                self._fleet.ingest(snapshot, fine=fine)
-        return entries
-
-    async def _start(self, redis: Commands) -> bytes:
-        """Return where to read the stream of seconds from: after the last entry, or some minutes back.
-
-        Whoever comes late first reads the older past from the coarse stream. A Redis that was replaced numbers its
-        entries by its own clock, which may stand behind the last id we saw.
-        """
-        now = self._clock()
-        if self._past is not None:  # reading the past was broken off
-            return self._past[1]
-        if self._last_id and not self._silent(self._fleet, now):
-            return b"(" + self._last_id
-        if self._last_id:
-            return _id_at(now - _REREAD)
-        workers = await self._workers(redis, now)
-        fine = _id_at(now - min(FINE_SECONDS, _MOST_BACKFILL / workers))
-        self._past = (_id_at(now - min(HOUR, _MOST_BACKFILL * TEN / workers)), fine)
-        return fine
-
-    async def _workers(self, redis: Commands, now: float) -> float:
-        """Return about how many workers publish, judged by the last two seconds; one at least."""
-        async with asyncio.timeout(_READ_TIMEOUT):
-            recent = await count_entries(redis, self._key, _id_at(now - _PROBE), _MOST_BACKFILL // TEN)
-        return max(1.0, recent / _PROBE)
-
-    @staticmethod
-    def _silent(ledger: Ledger, now: float) -> bool:
-        newest = ledger.newest
-        return newest is None or now - newest > SILENT
-
-
-def _id_at(seconds: float) -> bytes:
-    return b"%d" % max(0, int(seconds * 1000))

@@ -12,6 +12,10 @@ import msgspec
 
 Judgement = Literal["met", "missed", "too few", "no target"]
 
+AlertState = Literal["ok", "pending", "firing", "resolved", "too few", "unknown"]
+"""pending: above its threshold, not yet for long enough; resolved: was firing, within the last hour; too few: requests to
+judge by; unknown: the figure cannot be read."""
+
 
 class Latency(msgspec.Struct, frozen=True):
     """Nearest-rank percentiles in seconds of ``count`` requests."""
@@ -115,10 +119,42 @@ class Series(msgspec.Struct, frozen=True):
     pool_wait_p95: tuple[float | None, ...] = ()
 
 
+class Alert(msgspec.Struct, frozen=True):
+    """One rule on one subject (a route, or nothing when it is about the whole). Times are Unix seconds.
+
+    It is in this state since ``since``, was evaluated at ``at`` and could last be judged at ``judged``.
+    ``figure`` and ``threshold`` are in the rule's own unit; ``reason`` says both in words.
+    """
+
+    rule: str
+    subject: str
+    state: AlertState
+    since: float
+    at: float
+    judged: float
+    figure: float | None
+    threshold: float
+    reason: str
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """An alert that went from one state to another, and why."""
+
+    at: float
+    rule: str
+    subject: str
+    was: AlertState
+    state: AlertState
+    reason: str
+
+
 class View(msgspec.Struct, frozen=True):
     """One look at the fleet. ``scope`` is "worker" when the stream cannot be read; ``reason`` then says why.
 
     ``requests`` is how many the figures rest on, answered or not; below ``fewest_samples`` nothing is judged by them.
+    ``database_cpu`` is the share of its machine's processors that PostgreSQL uses. ``alerts`` were evaluated at
+    ``alerts_at`` (None: not yet), once for the fleet, or by this worker for itself when ``scope`` says so;
+    ``transitions`` are the latest of them, newest first.
     """
 
     at: float
@@ -139,6 +175,15 @@ class View(msgspec.Struct, frozen=True):
     workers: tuple[WorkerView, ...]
     requests: int
     fewest_samples: int
+    database_cpu: float | None = None
+    alerts: tuple[Alert, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    alerts_at: float | None = None
+
+    @property
+    def firing(self) -> int:
+        """How many alerts fire."""
+        return sum(alert.state == "firing" for alert in self.alerts)
 
 
 class Feed(Protocol):

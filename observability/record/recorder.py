@@ -41,6 +41,8 @@ class Recorder:
         """Requests whose first byte has come and whose last has not gone."""
         self.redis: RedisServer | None = None
         """The newest figures of the Redis server, when somebody samples them."""
+        self.database_cpu: float | None = None
+        """The newest share of its machine's processors that the database uses, when somebody samples it."""
         self.spans: RequestSpans | None = None
         """Where finished requests become spans, while spans are exported."""
         self._clock = clock
@@ -79,6 +81,7 @@ class Recorder:
             runtime=self.runtime.freeze(),
             in_flight=self.in_flight,
             bounds=self.bounds,
+            database_cpu=self.database_cpu,
         )
 
 
