@@ -1,19 +1,22 @@
-"""Showing a run while it goes on: one live line at a terminal, a plain line every few seconds anywhere else.
+"""Showing a run while it goes on: drawn over at a terminal, a plain line every few seconds anywhere else, or JSON lines.
 
-Drawing takes time from the loop that measures, so it is one line of text and not a table.
+This process only adds up; those that send are others, so that drawing takes no time from what is measured.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+from rich.console import Group
 from rich.live import Live
-from rich.text import Text
 
 from loadgen.durations import clock_time, duration
+from loadgen.live import Pace, picture
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import TextIO
 
     from rich.console import Console
 
@@ -23,40 +26,27 @@ PLAIN_EVERY = 5.0
 """Seconds between plain lines."""
 
 
-_LEAST = ("lag p99", "p50", "p99")
-"""What is left out first where the line is too long."""
-
-
-def progress_line(status: RunStatus, width: int | None = None) -> str:
-    """Return the status as one line, without its least parts where ``width`` leaves no room for them."""
+def progress_line(status: RunStatus, pace: Pace | None = None) -> str:
+    """Return the status as one line; rates are those of ``pace``, or else the average since the start."""
     if status.state == "preparing":
         return f"preparing users: {status.prepared} of {status.users}"
-    left = max(0.0, status.seconds - status.elapsed)
+    rate = f"{status.rate:.1f}/s" if pace is None else f"{pace.achieved:.1f}/s of {pace.planned:.1f}/s"
     parts = [
         f"{status.state} {clock_time(status.elapsed)}",
-        f"{status.completed:,} of {status.planned:,} requests",
-        f"{status.rate:.1f}/s",
+        f"{status.completed:,} of {status.planned:,} requests" if status.planned else f"{status.completed:,} requests",
+        rate,
         f"{status.errors:,} errors",
         f"p50 {duration(status.p50)}",
         f"p95 {duration(status.p95)}",
         f"p99 {duration(status.p99)}",
         f"lag p99 {duration(status.lag_p99)}",
-        f"{clock_time(left)} left",
+        f"{clock_time(max(0.0, status.seconds - status.elapsed))} left",
     ]
-    for least in _LEAST:
-        if width is None or len("  ".join(parts)) <= width:
-            break
-        parts = [part for part in parts if not part.startswith(f"{least} ")]
     return "  ".join(parts)
 
 
-class PlainProgress:
-    """A line at every change of state and every few seconds."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._state = ""
-        self._shown = 0.0
+class _Progress:
+    """What every kind has in common: there is nothing to open, and nothing to leave."""
 
     def __enter__(self) -> Self:
         return self
@@ -66,20 +56,43 @@ class PlainProgress:
     ) -> None:
         """Nothing is left on the screen."""
 
+
+class PlainProgress(_Progress):
+    """A line at every change of state and every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = ""
+        self._shown: RunStatus | None = None
+
     def show(self, status: RunStatus) -> None:
         """Print the status if it is time."""
-        if status.state == self._state and status.updated - self._shown < PLAIN_EVERY - 0.5:
+        before = self._shown
+        if before and status.state == before.state and status.updated - before.updated < PLAIN_EVERY - 0.5:
             return
-        self._state, self._shown = status.state, status.updated
-        self._console.out(progress_line(status), highlight=False)
+        self._console.out(progress_line(status, Pace.between(before, status)), highlight=False)
+        self._shown = status
 
 
-class LiveProgress:
-    """One line that is drawn over."""
+class JsonProgress(_Progress):
+    """Every status as a line of JSON, which whoever reads it gets at once."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, status: RunStatus) -> None:
+        """Write the status."""
+        self._out.write(f"{msgspec.json.encode(status).decode()}\n")
+        self._out.flush()
+
+
+class LiveProgress(_Progress):
+    """A picture of the run that is drawn over every second, and taken away at the end: the report follows."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._before: RunStatus | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -88,12 +101,14 @@ class LiveProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the line away: the report follows."""
+        """Take the picture away."""
         self._live.stop()
 
     def show(self, status: RunStatus) -> None:
         """Draw the status."""
-        self._live.update(Text(progress_line(status, self._console.width), overflow="fold"), refresh=True)
+        drawn = picture(status, Pace.between(self._before, status), self._console.width)
+        self._live.update(Group(*drawn), refresh=True)
+        self._before = status
 
 
 def progress_on(console: Console) -> PlainProgress | LiveProgress:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.durations import clock_time, duration
+from loadgen.durations import clock_time, duration, span
+from loadgen.reports import REPORT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
     from loadgen.results import EndpointStatus, Result, RunStatus
 
-HEADINGS = ("endpoint", "request", "count", "errors", "p50", "p95", "p99", "target p95", "verdict")
+HEADINGS = ("endpoint", "request", "count", "errors", "p50", "p95", "95 % sure", "p99", "target p95", "verdict")
 _REQUEST = HEADINGS.index("request")
+_DISPENSABLE = (_REQUEST, HEADINGS.index("95 % sure"))
+"""Left out, in this order, where there is no room for them; the other figures never are."""
+
 _GAP = "  "
 _STYLES = {"PASS": "green", "FAIL": "bold red", "TOO FEW": "yellow", "VALID": "green", "INVALID": "bold red"}
 
@@ -54,7 +58,7 @@ def summary_lines(result: Result, folder: Path | None) -> list[str]:
         reason = f" - {status.message}" if status.message else ""
         lines.append(f"Run: {status.verdict or 'NO VERDICT'}, {status.validity or 'INVALID'}{reason}")
     if folder is not None:
-        lines.append(f"Written to {folder}")
+        lines.append(f"Written to {folder}; {REPORT_FILE} there is the page to show")
     return lines
 
 
@@ -83,6 +87,7 @@ def _row(endpoint: EndpointStatus) -> tuple[str, ...]:
         f"{endpoint.errors:,}",
         duration(endpoint.p50),
         duration(endpoint.p95),
+        span(endpoint.p95_interval),
         duration(endpoint.p99),
         target,
         endpoint.verdict or "-",
@@ -90,7 +95,7 @@ def _row(endpoint: EndpointStatus) -> tuple[str, ...]:
 
 
 def _table(rows: Sequence[Sequence[str]], status: RunStatus, width: int) -> Table:
-    """Return the table without borders; where there is no room for the requests they are left out, figures never."""
+    """Return the table without borders."""
     table = Table(
         title=f"{status.scenario} against {status.target}",
         title_justify="left",
@@ -99,8 +104,10 @@ def _table(rows: Sequence[Sequence[str]], status: RunStatus, width: int) -> Tabl
         pad_edge=False,
     )
     widths = _widths(rows)
-    roomy = sum(widths) + len(_GAP) * (len(widths) - 1) <= width
-    shown = [position for position in range(len(HEADINGS)) if roomy or position != _REQUEST]
+    shown = list(range(len(HEADINGS)))
+    for least in _DISPENSABLE:
+        if sum(widths[position] + len(_GAP) for position in shown) - len(_GAP) > width:
+            shown.remove(least)
     for position in shown:
         justify: JustifyMethod = "left" if _is_word(position) else "right"
         table.add_column(HEADINGS[position], justify=justify, no_wrap=True, min_width=widths[position])

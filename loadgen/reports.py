@@ -1,4 +1,4 @@
-"""Leaving a run's reports: the page in its folder, and copies where they were asked for."""
+"""What is made of a result for others to read: the page in the run's folder, and copies where they were asked for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadgen.errors import FolderError
-from loadgen.files import write_whole
 from loadgen.junit import render_junit
 from loadgen.report_html import render_html
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loadgen.results import Result
 
 REPORT_FILE = "report.html"
@@ -25,16 +25,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     junit: Path | None = None
 
 
-def leave_reports(result: Result, wanted: Wanted) -> list[FolderError]:
-    """Write every report that is wanted; return what prevented some, so that the others and the verdict still come."""
-    faults = []
-    page = render_html(result).encode() if wanted.html else b""
-    files = [(path, page) for path in wanted.html]
-    if wanted.junit is not None:
-        files.append((wanted.junit, render_junit(result)))
-    for path, content in files:
-        try:
-            write_whole(path, content)
-        except FolderError as error:
-            faults.append(error)
-    return faults
+NONE_WANTED = Wanted()
+
+
+def wanted(folder: Path, html: Path | None, junit: Path | None) -> Wanted:
+    """Return what is wanted of a run in this folder: its page there always, and whatever was asked for."""
+    return Wanted(html=tuple(filter(None, (folder / REPORT_FILE, html))), junit=junit)
+
+
+def rendered(result: Result, reports: Wanted) -> Iterator[tuple[Path, bytes]]:
+    """Yield every report that is wanted: where it is to be, and what it is."""
+    if reports.html:
+        page = render_html(result).encode()
+        yield from ((path, page) for path in reports.html)
+    if reports.junit is not None:
+        yield reports.junit, render_junit(result)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from loadgen.errors import FolderError
+from loadgen.files import write_whole
 from loadgen.intervals import Interval
 from loadgen.scenario import Scenario
 from loadgen.service_figures import ServiceFigures, Trend
@@ -43,6 +44,7 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
     errors: int = 0
     shed: int = 0
+    failures: dict[str, int] = {}
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
@@ -55,7 +57,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One run so far.
 
     ``started`` and ``updated`` are Unix seconds; ``seconds`` is the planned duration and ``elapsed`` how much of it has passed;
-    ``planned``, ``sent`` and ``completed`` count requests, and ``rate`` is requests completed a second since the start;
+    ``planned``, ``due``, ``sent`` and ``completed`` count requests (of the whole plan, fallen due, sent, ended), and ``rate`` is requests completed a second since the start;
     ``prepared`` of ``users`` are ready; ``errors`` holds ``shed`` (503 and 429); ``cut`` counts journeys that the end of the run cut short; ``message`` is a sentence for a person.
     """
 
@@ -71,6 +73,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     prepared: int = 0
     elapsed: float = 0.0
     planned: int = 0
+    due: int = 0
     sent: int = 0
     completed: int = 0
     errors: int = 0
@@ -238,18 +241,8 @@ class RunFolder:
 
     def write_status(self, status: RunStatus) -> None:
         """Replace the status; raise FolderError when it cannot be written."""
-        self._replace(STATUS_FILE, msgspec.json.encode(status))
+        write_whole(self.path / STATUS_FILE, msgspec.json.encode(status))
 
     def write_result(self, result: Result) -> None:
         """Write the result; raise FolderError when it cannot be written."""
-        self._replace(RESULT_FILE, msgspec.json.encode(result))
-
-    def _replace(self, name: str, content: bytes) -> None:
-        """Write a whole file under another name and then rename it, so that no reader ever sees half of it."""
-        path = self.path / name
-        partial = self.path / f".{name}.partial"
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        except OSError as error:
-            raise FolderError(f"cannot write {path}: {error.strerror}") from error
+        write_whole(self.path / RESULT_FILE, msgspec.json.encode(result))

@@ -267,6 +267,7 @@ class Runner:
             prepared=self._prepared,
             elapsed=elapsed,
             planned=self._planned(),
+            due=ledger.total("planned"),
             sent=ledger.total("sent"),
             completed=completed,
             errors=ledger.errors,

@@ -151,6 +151,7 @@ def _endpoint(ledger: StepLedger, slo: Slo) -> EndpointStatus:
         count=ledger.count,
         errors=ledger.errors,
         shed=ledger.shed,
+        failures=dict(ledger.failures),
         p50=p50,
         p95=p95,
         p99=p99,
