@@ -21,6 +21,7 @@ from sanic.http.constants import HTTP
 
 from app import __version__
 from app.control import Control
+from app.database_cpu import DatabaseCpu
 from app.load import LauncherLoad
 from app.server import Parts, create_app, create_protocol
 from app.storage.cache import eviction_warning, telemetry_client
@@ -75,7 +76,8 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         stack.push_async_callback(redis.aclose)
         parts = await Parts.open(settings, telemetry.recorder, number=number)
         stack.push_async_callback(parts.close)
-        await telemetry.start(redis)
+        # One worker of an instance is enough to ask, since all of them would say the same.
+        await telemetry.start(redis, database_cpu=DatabaseCpu(parts.database) if number == 1 else None)
         stack.push_async_callback(telemetry.stop)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
         app = create_app(settings, parts.services, telemetry, load)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ from observability.publish.otlp import OtlpPublisher, endpoint, warnings_of
 from observability.publish.page import Readers, metrics_routes
 from observability.publish.stream import StreamPublisher
 from observability.read.store import FleetStore
+from observability.read.watch import Watch
 from observability.record.recorder import Recorder
 from observability.record.redis import sample_redis
 from observability.record.sanic import hook
@@ -27,7 +29,7 @@ from observability.record.spans import RequestSpans
 from observability.record.trace import sampler_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sanic import Blueprint
 
@@ -40,7 +42,10 @@ _logger = logging.getLogger(__name__)
 INTERNAL = ("/console", "/health", "/metrics")
 """Routes that are recorded but left out of the service's figures."""
 
+DatabaseCpu = Callable[[], Awaitable[float | None]]
+
 _FLUSH_TIMEOUT = 2.0
+_SAMPLE_EVERY = 5
 
 
 class Telemetry:
@@ -70,6 +75,7 @@ class Telemetry:
             slo=slo, internal=internal, clock=clock, off="" if self.enabled else "telemetry is off (OTEL_SDK_DISABLED)"
         )
         self.publisher: StreamPublisher | None = None
+        self.watch = Watch(self.feed, slo=slo, worker=self.recorder.worker, clock=clock)
         self.instance = InstanceSnapshots(lambda: self._latest or self.recorder.snapshot(), clock)
         """What all workers of this instance have counted."""
         self._environment = environment
@@ -77,6 +83,7 @@ class Telemetry:
         self._resource_of = (service, version, instance)
         self._clock = clock
         self._redis: Commands | None = None
+        self._database_cpu: DatabaseCpu | None = None
         self._otlp: OtlpPublisher | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._latest: Snapshot | None = None
@@ -87,25 +94,31 @@ class Telemetry:
         about = attributes_of(service, version, instance, self._environment)
         return metrics_routes(self.instance, about, readers if self.enabled else "off")
 
-    async def start(self, redis: Commands | None) -> None:
+    async def start(self, redis: Commands | None, *, database_cpu: DatabaseCpu | None = None) -> None:
         """Begin to publish and to sample on the running loop; ``redis`` carries the fleet's stream, None for none.
+
+        ``database_cpu`` is asked every five seconds for the share of its machine's processors that the database has used
+        since it was asked last, or None when that cannot be known.
 
         The client should be one of telemetry's own: a request must not wait for a connection that a snapshot holds.
         """
         if not self.enabled:
             return
         self._redis = redis
+        self._database_cpu = database_cpu
         self.publisher = StreamPublisher(redis) if redis is not None else None
         self.feed.connect(redis)
         self.instance.connect(redis, self.publisher)
         self.recorder.runtime.start()
         self._start_otlp()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
+        self.watch.start(redis)
 
     async def stop(self) -> None:
         """Send what is left and stop, within three seconds."""
         if self._ticking is None:
             return
+        await self.watch.stop()
         self._ticking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._ticking
@@ -145,6 +158,8 @@ class Telemetry:
                 await self._publish()
                 if self._redis is not None:
                     self.recorder.redis = await sample_redis(self._redis)
+                if self._database_cpu is not None and round(now) % _SAMPLE_EVERY == 0:
+                    self.recorder.database_cpu = await self._database_cpu()
             except Exception:
                 # One bad second must not end all the following ones.
                 _logger.exception("a telemetry snapshot failed")
