@@ -118,7 +118,7 @@ class _ExpressProtocol(HttpProtocol):
     """Whether the connection's task waits for bytes."""
     pending: Asked | None
     behind: bytes
-    """What came while a request was pending."""
+    """What came while a request was pending: one read of the socket, after which it is not read."""
     stored: Stored | None
     """What was seen of the one request that is in the buffer; gone as soon as anything follows it."""
     begin: Callable[[], None]

@@ -54,7 +54,10 @@ class _Question:
 
 
 class Line(asyncio.Protocol):
-    """Takes over the socket of a connection that redis-py has opened, and on which nothing is under way."""
+    """Takes over the socket of a connection that redis-py has opened, and on which nothing is under way.
+
+    There are no more questions under way than clients who wait, and none is for longer than the timeout.
+    """
 
     def __init__(self, connection: AbstractConnection, *, timeout: float) -> None:
         self.server = server_of(connection)
