@@ -28,9 +28,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 NONE_WANTED = Wanted()
 
 
-def wanted(folder: Path, html: Path | None, junit: Path | None) -> Wanted:
-    """Return what is wanted of a run in this folder: its page there always, and whatever was asked for."""
-    return Wanted(html=tuple(filter(None, (folder / REPORT_FILE, html))), junit=junit)
+def wanted(folder: Path | None, html: Path | None, junit: Path | None) -> Wanted:
+    """Return what is wanted of a run: its page in this folder, if any, and whatever was asked for."""
+    own = folder / REPORT_FILE if folder else None
+    return Wanted(html=tuple(filter(None, (own, html))), junit=junit)
 
 
 def rendered(result: Result, reports: Wanted) -> Iterator[tuple[Path, bytes]]:
