@@ -9,6 +9,7 @@ import os
 import random
 import re
 import signal
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -335,6 +336,47 @@ async def test_bytes_behind_a_pending_request_wait_for_it(
         ] * 3
         assert service.telemetry.recorder.in_flight == 0
         writer.transport.abort()
+
+
+async def test_nobody_fills_the_memory_behind_a_pending_request(
+    serve: Serve, redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is not read on while something waits, and is read on afterwards."""
+    async with serve(redis_timeout=20) as service:
+        caller = watched(service, (await service.person())["Authorization"], monkeypatch)
+        await caller.say(caller.request("/auth/me"))
+        check = caller.request("/auth/check")
+        reader, writer = await caller.open()
+        async with frozen(redis):
+            writer.write(check)
+            await until(lambda: service.telemetry.recorder.in_flight == 1)
+            writer.write(check)
+            await asyncio.sleep(0.05)
+        assert [(await answer_of(reader)).split()[1] for _ in range(2)] == [b"204"] * 2
+        writer.write(check)
+        assert (await answer_of(reader)).split()[1] == b"204"
+        async with frozen(redis):
+            writer.write(check)
+            await until(lambda: service.telemetry.recorder.in_flight == 1)
+            writer.write(check * 100_000)
+            await asyncio.sleep(0.5)
+            [behind] = [len(each.behind) for each in service.server.connections if each.pending]
+            assert behind < 1_000_000
+            writer.transport.abort()
+
+
+async def test_a_connection_in_use_is_not_idle(caller: Caller) -> None:
+    """Each request on the express way begins the time anew after which a connection that nobody uses is closed."""
+    reader, writer = await caller.open()
+    port = writer.get_extra_info("sockname")[1]
+    [connection] = [each for each in caller.service.server.connections if each.conn_info.client_port == port]
+    for _ in range(2):
+        before = time.monotonic()
+        writer.write(caller.request("/auth/check"))
+        await answer_of(reader)
+        assert connection._time >= before
+    assert caller.ordinary == 0
+    writer.transport.abort()
 
 
 async def test_a_server_that_drains_ends_no_pending_request(
