@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from app import __version__
+from app.alerts_command import alerts_commands
 from app.commands import seed_command, user_commands
 from app.hash_command import hash_commands
 from app.settings import FIELDS, Settings, SettingsError
@@ -137,6 +138,7 @@ def _instance_settings() -> Settings:
 cli.add_command(user_commands(_instance_settings))
 cli.add_command(seed_command(_instance_settings))
 cli.add_command(hash_commands)
+cli.add_command(alerts_commands)
 
 
 @cli.command("_worker", hidden=True)

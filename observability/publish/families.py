@@ -52,6 +52,9 @@ def families_of(snapshot: Snapshot) -> Iterator[Family]:
         yield from _hashing(snapshot.hashing)
     if snapshot.redis:
         yield from _redis(snapshot.redis)
+    if snapshot.database_cpu is not None:
+        says = "Share of its machine's processors that the database uses."
+        yield Numbers("gatewatch.database.cpu.utilization", "1", says, "gauge", [({}, snapshot.database_cpu)])
     runtime = snapshot.runtime
     yield _count("process.cpu.time", "s", "CPU time of the worker process.", [({}, runtime.cpu)])
     yield _level("process.memory.usage", "By", "Resident memory of the worker process.", [({}, runtime.rss)])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from observability.model import CacheCounts, RouteCounts
 
 _SERVER_ERROR = 500
-_OUR_FAULT = frozenset({"aborted", "truncated"})
+OUR_FAULT = frozenset({"aborted", "truncated"})
 
 
 def is_error(counts: RouteCounts) -> bool:
@@ -18,7 +18,7 @@ def is_error(counts: RouteCounts) -> bool:
 
     A client that left ("disconnected") and a 4xx are no errors of the service.
     """
-    return counts.status >= _SERVER_ERROR or counts.error in _OUR_FAULT
+    return counts.status >= _SERVER_ERROR or counts.error in OUR_FAULT
 
 
 def is_answered(counts: RouteCounts) -> bool:
