@@ -44,19 +44,36 @@ class ServeCommand(click.Command):
 
 
 class LoadCommand(click.Command):
-    """`load SCENARIO` as the load generator brings it, and `load purge`, which only the application can do."""
+    """`load SCENARIO` and `load knee` as the load generator brings them, and `load purge`, which only the application can do."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
         """Hand over to the one that is meant."""
         if args[:1] == ["purge"]:
             return purge.make_context(f"{info_name} purge", args[1:], *rest, **extra)
         from loadgen.cli import load_command  # noqa: PLC0415 - quick --help
+        from loadgen.knee_cli import knee_command  # noqa: PLC0415 - the same
 
+        where = "the running instance, else where GATEWATCH_HOST and GATEWATCH_PORT say"
+        if args[:1] == ["knee"]:
+            command = knee_command(_load_defaults, aims_at=where)
+            return command.make_context(f"{info_name} knee", args[1:], *rest, **extra)
         command = load_command(
             _load_defaults,
-            aims_at="the running instance, else where GATEWATCH_HOST and GATEWATCH_PORT say",
-            more="`gatewatch load purge` deletes the users that runs made.",
+            aims_at=where,
+            more="`gatewatch load knee` looks for the highest rate that meets the targets (--help says how). "
+            "`gatewatch load purge` deletes the users that runs made.",
         )
+        return command.make_context(info_name, args, *rest, **extra)
+
+
+class CompareCommand(click.Command):
+    """`compare A B` as the load generator brings it."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """Hand over to it."""
+        from loadgen.compare_cli import compare_command  # noqa: PLC0415 - quick --help
+
+        command = compare_command(lambda: Settings.from_environment(os.environ).data_dir)
         return command.make_context(info_name, args, *rest, **extra)
 
 
@@ -106,6 +123,13 @@ cli.add_command(
         "load",
         help="Send honest load and judge the answers; `load purge` deletes the users it made.",
         short_help="Send load and judge it; `load purge` tidies up.",
+    )
+)
+cli.add_command(
+    CompareCommand(
+        "compare",
+        help="Compare two load runs: what really changed, and what is only noise.",
+        short_help="Tell what changed between two load runs.",
     )
 )
 

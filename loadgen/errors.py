@@ -7,6 +7,7 @@
     ``PartError``      a sending process ended before its time
     ``FolderError``    the run's folder cannot be written
     ``HistoryError``   a run that is over cannot be read
+    ``IncomparableError``  two runs cannot be compared
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class FolderError(LoadError):
 
 class HistoryError(LoadError):
     """There is no such run, or what it left cannot be read."""
+
+
+class IncomparableError(LoadError):
+    """The two runs did not do the same, or one of them proves nothing."""

@@ -58,8 +58,12 @@ class Sample:
         self._trend = trend
         self.count = self._whole[-1]
 
-    def interval(self, q: float, confidence: float = CONFIDENCE) -> Interval | None:
-        """Return the interval of a quantile in seconds, to whole buckets outwards; None when nothing can be said."""
+    def interval(self, q: float, confidence: float = CONFIDENCE, *, within: bool = False) -> Interval | None:
+        """Return the interval of a quantile in seconds; None when nothing can be said.
+
+        Its ends are those of buckets, outwards; or, where ``within`` says so and they are in different ones, places within
+        buckets whose durations are taken to lie evenly: finer, and right unless many of them are equal.
+        """
         if not self.count:
             return None
         bucket = self._bucket(q * self.count)
@@ -69,10 +73,10 @@ class Sample:
             return None
         highest = upper_rank(size, q, beyond)
         lowest = size + 1 - upper_rank(size, 1 - q, beyond)
-        return Interval(
-            self._edges(lowest / size)[0] if lowest else 0.0,
-            self._edges(highest / size)[1] if highest <= size else None,
-        )
+        low, high = lowest / size * self.count, highest / size * self.count
+        if within and lowest and highest <= size and self._bucket(low) != self._bucket(high):
+            return Interval(self._at(low), self._at(high))
+        return Interval(self._edges(low)[0] if lowest else 0.0, self._edges(high)[1] if highest <= size else None)
 
     def side(self, q: float, value: float, confidence: float = CONFIDENCE) -> Literal["below", "above"] | None:
         """Say on which side of a value in seconds the quantile is with this confidence; None when that is not clear."""
@@ -100,9 +104,14 @@ class Sample:
         before = self._whole[bucket - 1] if bucket else 0
         return float((rank - before) / (self._whole[bucket] - before))
 
-    def _edges(self, share: float) -> tuple[float, float]:
-        bucket = self._bucket(math.ceil(share * self.count - _LEAST))
-        return bucket_bounds(LOWEST_INDEX + bucket)
+    def _edges(self, rank: float) -> tuple[float, float]:
+        return bucket_bounds(LOWEST_INDEX + self._bucket(math.ceil(rank - _LEAST)))
+
+    def _at(self, rank: float) -> float:
+        """Return the duration at a rank, of those in a bucket taken to lie evenly."""
+        bucket = self._bucket(rank)
+        low, high = bucket_bounds(LOWEST_INDEX + bucket)
+        return float(low * (high / low) ** self._part(bucket, rank))
 
     @staticmethod
     def _below(counts: Sequence[int], bucket: int, part: float) -> float:
@@ -114,22 +123,27 @@ class Sample:
 def sample_of(blocks: Sequence[Block], seconds: int, figure: Literal["response", "service"], *, trend: bool) -> Sample:
     """Return the response or service times of blocks of so many seconds in batches of as equal length as can be."""
     length = max((block.at // seconds for block in blocks), default=-1) + 1
-    batches: list[list[Distribution]] = [[] for _ in range(min(BATCHES, length))]
+    batches: list[list[Distribution]] = [[] for _ in range(batches_in(length))]
     for block in blocks:
         batches[batch_of(block.at // seconds, length)].append(getattr(block, figure))
     return Sample(batches, trend=trend)
 
 
+def batches_in(length: int) -> int:
+    """Return how many batches so many blocks make."""
+    return min(BATCHES, length)
+
+
 def batch_of(position: int, length: int) -> int:
     """Return in which batch a block is, given its position among so many."""
-    return position * min(BATCHES, length) // length
+    return position * batches_in(length) // length
 
 
 def effective_size(hits: Sequence[float], counts: Sequence[int], beyond: float, *, trend: bool = False) -> int:
     """Return how many independent samples say as much of a proportion as batches with so many hits each.
 
-    ``beyond`` is the probability that may be left outside on one side. Never more than there are. Where all or none are hits nothing is seen to cluster, and all count; otherwise fewer count, too,
-    the fewer batches there are to tell the clustering from.
+    ``beyond`` is the probability that may be left outside on one side. Never more than there are. Where all or none are hits
+    nothing is seen to cluster, and all count; otherwise fewer count, too, the fewer batches there are to tell the clustering from.
     """
     count, batches = sum(counts), len(counts)
     share = sum(hits) / count if count else 0.0
@@ -139,13 +153,9 @@ def effective_size(hits: Sequence[float], counts: Sequence[int], beyond: float, 
     if batches < 2:  # noqa: PLR2004 - a single one does not vary
         return 0
     off = [hit - share * size for hit, size in zip(hits, counts, strict=True)]
-    squares = (
-        sum((after - before) ** 2 for before, after in pairwise(off)) / 2 if trend else sum(value**2 for value in off)
-    )
-    spread = squares / (batches - 1) * batches
-    freedom = (batches - 1) * 2 / 3 if trend else batches - 1
+    variance, freedom = _variance(off, trend=trend)
     z = _NORMAL.inv_cdf(1 - beyond)
-    return int(count / max(1.0, spread / even) * (z / student(z, freedom)) ** 2)
+    return int(count / max(1.0, variance * batches / even) * (z / student(z, freedom)) ** 2)
 
 
 def student(z: float, freedom: float) -> float:
@@ -156,6 +166,27 @@ def student(z: float, freedom: float) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
     return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
+
+
+def proportion(hits: Sequence[float], counts: Sequence[int], beyond: float, *, trend: bool) -> Interval | None:
+    """Return the interval of a share, given the hits of each batch (Wilson 1927); None when nothing can be said."""
+    size = effective_size(hits, counts, beyond, trend=trend)
+    if size < 1:
+        return None
+    share, z = sum(hits) / sum(counts), _NORMAL.inv_cdf(1 - beyond)
+    middle = (share + z * z / (2 * size)) / (1 + z * z / size)
+    half = z * math.sqrt(share * (1 - share) / size + (z / (2 * size)) ** 2) / (1 + z * z / size)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def average(values: Sequence[float], beyond: float, *, trend: bool) -> Interval | None:
+    """Return the interval of the mean of what batches gave; None for fewer than two."""
+    if len(values) < 2:  # noqa: PLR2004 - a single one does not vary
+        return None
+    mean = sum(values) / len(values)
+    variance, freedom = _variance([value - mean for value in values], trend=trend)
+    half = student(_NORMAL.inv_cdf(1 - beyond), freedom) * math.sqrt(variance / len(values))
+    return Interval(mean - half, mean + half)
 
 
 def upper_rank(size: int, q: float, beyond: float) -> int:
@@ -176,6 +207,14 @@ def upper_rank(size: int, q: float, beyond: float) -> int:
         if above > beyond:
             return rank + 1
     raise AssertionError("all ranks together have a probability of 1")  # pragma: no cover - beyond is below it
+
+
+def _variance(off: Sequence[float], *, trend: bool) -> tuple[float, float]:
+    """Return the variance of deviations from their mean, and its degrees of freedom."""
+    freedom = len(off) - 1
+    if trend:
+        return sum((after - before) ** 2 for before, after in pairwise(off)) / 2 / freedom, freedom * 2 / 3
+    return sum(value**2 for value in off) / freedom, freedom
 
 
 def _place(seconds: float) -> tuple[int, float]:
