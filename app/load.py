@@ -11,10 +11,13 @@ from app.control import Control, LauncherGone
 from console.ports import LoadRefused, LoadRun, ScenarioCard
 from loadgen.history import read_runs
 from loadgen.plan import scenarios
+from loadgen.results import RUN_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from console.ports import ReportFile
 
 
 class LauncherLoad:
@@ -51,6 +54,13 @@ class LauncherLoad:
         found = await asyncio.get_running_loop().run_in_executor(None, read_runs, self._data_dir, most)
         return [msgspec.convert(status, LoadRun, from_attributes=True) for status in found]
 
+    async def report(self, run: str, file: ReportFile) -> bytes | None:
+        """Read a file of a run's folder, off the event loop; None for what is no run, or left none."""
+        if not RUN_ID.fullmatch(run):
+            return None
+        path = self._data_dir / "runs" / run / file
+        return await asyncio.get_running_loop().run_in_executor(None, _read, path)
+
     async def _ask(self, op: str, **values: Any) -> dict[str, Any]:
         if (why := self.refusal()) or self._control is None:
             raise LoadRefused(why or "")
@@ -61,3 +71,10 @@ class LauncherLoad:
         if not answer.get("ok"):
             raise LoadRefused(str(answer.get("error", "The launcher refused without a reason.")))
         return answer
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from console.access import Gate
     from console.pages import Pages
+    from console.ports import ReportFile
     from console.static_files import StaticFiles
 
 CSP = (
@@ -37,6 +38,12 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+_REPORT_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""For a file that somebody else's program has written, should a browser show it in spite of what it is told."""
+
+_REPORTS: dict[ReportFile, str] = {"report.html": "text/html; charset=utf-8", "result.json": "application/json"}
+"""What is handed out of a run, and what type it has."""
+
 EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _LOGIN = "/login"
@@ -86,6 +93,7 @@ class Console:
             ("/session", ("GET",), visitors(self.session, page=False), "session"),
             ("/load/start", ("POST",), visitors(self.start_load), "start_load"),
             ("/load/stop", ("POST",), visitors(self.stop_load), "stop_load"),
+            ("/load/runs/<run:str>/<file:str>", ("GET",), visitors(self.report), "report"),
             ("/logout", ("POST",), visitors(self.logout), "logout"),
             (_LOGIN, ("GET",), anyone(self.login), "login"),
             (_LOGIN, ("POST",), anyone(self.paste_token), "paste_token"),
@@ -178,6 +186,17 @@ class Console:
         form_token = self._gate.form_token(cookie)
         return html(self._pages.overview(look, form_token=form_token, notice=sentence), status=409)
 
+    async def report(self, request: Request, _: str, run: str, file: str) -> HTTPResponse:
+        """Hand out a file of a run's report, to be kept: it is not shown here, where it would be one of our pages."""
+        for name, kind in _REPORTS.items():
+            if name == file and (content := await self._load.report(run, name)) is not None:
+                headers = {
+                    "content-disposition": f'attachment; filename="{re.sub(r"[^A-Za-z0-9-]", "-", run)}-{name}"',
+                    "content-security-policy": _REPORT_CSP,
+                }
+                return raw(content, content_type=kind, headers=headers)
+        return self._guard.refuse(request, 404, "Not found", "There is no such report.")
+
     async def static_file(self, _: Request, digest: str, name: str) -> HTTPResponse:
         """Answer with one of the console's own files; they are no secret."""
         file = self._static.find(name)
@@ -264,5 +283,5 @@ def _since(request: Request) -> int:
 
 async def _protect(_: Request, response: HTTPResponse) -> None:
     for name, value in HEADERS.items():
-        response.headers[name] = value
+        response.headers.setdefault(name, value)
     response.headers.setdefault("cache-control", "no-store")

@@ -22,6 +22,8 @@ __all__ = [
     "LoadEndpoint",
     "LoadRefused",
     "LoadRun",
+    "NoLoad",
+    "ReportFile",
     "ScenarioCard",
     "State",
     "Verdict",
@@ -29,6 +31,7 @@ __all__ = [
 
 State = Literal["preparing", "running", "draining", "done", "failed", "interrupted"]
 Verdict = Literal["PASS", "FAIL", "TOO FEW"]
+ReportFile = Literal["report.html", "result.json"]
 
 
 class LoadRefused(Exception):
@@ -81,6 +84,11 @@ class LoadRun(msgspec.Struct, frozen=True):
     endpoints: tuple[LoadEndpoint, ...] = ()
 
     @property
+    def reported(self) -> bool:
+        """Whether it came to an end that leaves a report."""
+        return self.state in {"done", "interrupted"}
+
+    @property
     def active(self) -> bool:
         """Whether it is still going on."""
         return self.state in {"preparing", "running", "draining"}
@@ -104,6 +112,9 @@ class LoadControl(Protocol):
     async def runs(self, most: int = 10) -> Sequence[LoadRun]:
         """Return the latest runs, newest first; the first may be going on. Asked once a second while someone looks."""
 
+    async def report(self, run: str, file: ReportFile) -> bytes | None:
+        """Return a file of a run's report, None where there is none; ``run`` is whatever a visitor wrote."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -114,3 +125,31 @@ class Access:
 
     token: str
     hosts: frozenset[str]
+
+
+class NoLoad:
+    """The control of a host that starts no load runs."""
+
+    def refusal(self) -> str | None:
+        """Say that there are none."""
+        return "Load runs cannot be started from here."
+
+    def scenarios(self) -> Sequence[ScenarioCard]:
+        """Return none."""
+        return ()
+
+    async def start(self, scenario: str) -> str:
+        """Refuse."""
+        raise LoadRefused(f"{scenario} cannot be started from here.")
+
+    async def stop(self, run: str) -> None:
+        """Refuse."""
+        raise LoadRefused(f"{run} was not started from here.")
+
+    async def runs(self, most: int = 10) -> Sequence[LoadRun]:
+        """Return none, however many may be asked for."""
+        return ()[:most]
+
+    async def report(self, run: str, file: ReportFile) -> bytes | None:  # noqa: ARG002 - as it is asked for
+        """Return none."""
+        return None

@@ -29,6 +29,8 @@ from observability.read.view import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from console.ports import ReportFile
+
 TOKEN = "a-console-token-of-26-chars"
 NOW = 1_795_378_651.0
 
@@ -138,6 +140,10 @@ class TurnedLoad:
     async def runs(self, most: int = 10) -> Sequence[LoadRun]:
         """Return what is going on."""
         return tuple(self.going[:most])
+
+    async def report(self, run: str, file: ReportFile) -> bytes | None:
+        """Return what a run of that name left."""
+        return f"{file} of {run}".encode() if run in {going.run for going in self.going} else None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 if TYPE_CHECKING:
     import httpx
@@ -83,3 +84,37 @@ async def test_the_last_result_is_judged_per_endpoint(visited: Served) -> None:
     assert "Last run: smoke FAIL INVALID" in text
     assert "login 431 2 46.0 ms 240 ms 400 ms 200 ms FAIL" in text
     assert "logout 41 0 6.00 ms 20.0 ms 30.0 ms 100 ms TOO FEW" in text
+
+
+async def test_a_report_is_handed_out_to_be_kept(visited: Served) -> None:
+    """The page links to both files of a run that is over; they are attachments, and no pages of the console."""
+    await post(visited, "/console/load/start", scenario="smoke")
+    run = visited.load.going[0].run
+    assert f"/load/runs/{run}/" not in await visited.page()
+    visited.load.going[0] = msgspec.structs.replace(visited.load.going[0], state="done", verdict="PASS")
+    page = await visited.page()
+    for file, kind in (("report.html", "text/html; charset=utf-8"), ("result.json", "application/json")):
+        assert f'href="/console/load/runs/{run}/{file}" download' in page
+        answer = await visited.client.get(f"/console/load/runs/{run}/{file}")
+        assert (answer.status_code, answer.text) == (200, f"{file} of {run}")
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["content-disposition"] == f'attachment; filename="{run}-{file}"'
+        assert answer.headers["content-security-policy"].endswith("; sandbox")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path", ["none/report.html", "run/status.json", "..%2f..%2fsecret/report.html", "%2e%2e/report.html"]
+)
+async def test_nothing_else_is_handed_out(visited: Served, path: str) -> None:
+    """A run that is none and a file that is no report are not found, whatever is written for them."""
+    answer = await visited.client.get(f"/console/load/runs/{path}")
+    assert answer.status_code == 404
+    assert "content-disposition" not in answer.headers
+
+
+async def test_a_report_is_for_visitors(served: Served) -> None:
+    """Whoever has not come in is shown the way in."""
+    answer = await served.client.get("/console/load/runs/run/report.html")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
