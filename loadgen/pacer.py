@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from itertools import count as counting
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def moments(stretches: Sequence[Ramp], positions: Iterator[float]) -> Iterator[f
 
 def regular(part: int, parts: int) -> Iterator[float]:
     """Yield every ``parts``-th position: computed and not summed, so that no error adds up."""
-    return (float(position) for position in counting(part, parts))
+    return map(float, counting(part, parts))
 
 
 def poisson(parts: int, randomness: random.Random) -> Iterator[float]:
@@ -87,6 +88,10 @@ def in_blocks(mix: Mapping[str, int], count: int | None, randomness: random.Rand
     After ``count`` steps it ends, its last, shorter block holding the shares rounded by largest remainder; without a count it
     goes on. Yielding block by block keeps a long plan small.
     """
+    if len(mix) == 1:
+        [step] = mix
+        yield from repeat(step) if count is None else repeat(step, count)
+        return
     size = sum(mix.values())
     for start in counting(0, size):
         if count is not None and start >= count:

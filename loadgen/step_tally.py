@@ -98,14 +98,14 @@ class StepTally:
 
     def answered(self, exchange: Exchange, answer: Answer, *, usable: bool) -> str:
         """Count an answer and return how it ended; ``usable`` says that it had the status and the content expected."""
-        block = self._of(exchange.intended)
-        status = answer.status
+        intended, sent, last, status = exchange.intended, answer.sent, answer.last, answer.status
+        block = self._block if self._from <= intended < self._until else self._of(intended)
         self._statuses[status] += 1
-        block.service.record(answer.last - answer.sent)
-        self._first_byte.record(answer.first - answer.sent)
+        block.service.record(last - sent)
+        self._first_byte.record(answer.first - sent)
         if answer.connect:
             self._connect.record(answer.connect)
-        response = answer.last - exchange.intended
+        response = last - intended
         if usable:
             block.count(OK)
             block.response.record(response)

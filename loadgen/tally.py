@@ -92,7 +92,7 @@ class Tally:
             outcome = step.failed(exchange, answer.last, answer.failure, answer.detail, answer)
         else:
             outcome = step.answered(exchange, answer, usable=learnt)
-        self.ended(answer.last)
+        self._ended(answer.last)
         if self._spool is not None:
             self._spool.add(exchange, answer, outcome, self._start)
         return outcome
@@ -100,14 +100,14 @@ class Tally:
     def unsent(self, exchange: Exchange, now: float, outcome: str) -> None:
         """Count a request that was never sent."""
         self.of[exchange.step].failed(exchange, now, outcome)
-        self.ended(now)
+        self._ended(now)
         if self._spool is not None:
             self._spool.add_unsent(exchange, now, outcome, self._start)
 
-    def ended(self, now: float) -> None:
-        """Count that a request came to an end."""
+    def _ended(self, now: float) -> None:
         self.completed += 1
-        self.moment(now).completed += 1
+        moment = self._moment if self._from <= now < self._until else self.moment(now)
+        moment.completed += 1
 
     def take(self, *, last: bool = False) -> Counts:
         """Hand over what was counted since the last time, and begin anew."""

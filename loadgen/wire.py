@@ -55,18 +55,8 @@ class Wire(asyncio.Protocol):
         self._feed = self._parser.feed_data
         self._transport: asyncio.Transport | None = None
         self._busy = False
-        self.first = 0.0
-        self._reset()
-
-    def _reset(self) -> None:
-        self.first = 0.0
-        self.status = 0
-        self.head = b""
-        self.body = b""
-        self._headed = False
-        self._complete = False
-        self._keep = False
-        self._surplus = False
+        self.first, self.status, self.head, self.body = 0.0, 0, b"", b""
+        self._headed = self._complete = self._keep = self._surplus = False
 
     @property
     def usable(self) -> bool:
@@ -80,8 +70,9 @@ class Wire(asyncio.Protocol):
 
     def write(self, payload: bytes) -> None:
         """Send one request; the connection must be usable."""
-        self._reset()
         self._busy = True
+        self.first, self.status, self.head, self.body = 0.0, 0, b"", b""
+        self._headed = self._complete = self._keep = self._surplus = False
         assert self._transport is not None  # noqa: S101 - tells the type checker what `usable` promised
         self._transport.write(payload)
 

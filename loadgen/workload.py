@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from binascii import hexlify
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -86,7 +87,7 @@ class Traces:
     def line(self, number: int) -> bytes:
         """Return the header line of a request."""
         low = (self._low + number * _ODD) & _MASK
-        name = b"%016x" % low  # The span is named by it, too.
+        name = hexlify(low.to_bytes(8))  # The span is named by it, too.
         return self._begin + name + b"-" + name + (b"-01\r\n" if low < self._below else b"-00\r\n")
 
     def trace_id(self, number: int) -> str:

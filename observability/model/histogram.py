@@ -11,6 +11,7 @@ split that bucket there (``split_at``).
 from __future__ import annotations
 
 import math
+from math import ceil, log2
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -125,8 +126,11 @@ class Histogram:
         self.total += seconds
         position = 0
         if seconds > 0.0:  # _position, written out: every request comes by here
-            index = math.ceil(math.log2(seconds) * _PER_DOUBLING) + _SHIFT
-            position = 0 if index < 0 else min(index, _LAST)
+            position = ceil(log2(seconds) * _PER_DOUBLING) + _SHIFT
+            if position < 0:
+                position = 0
+            elif position > _LAST:
+                position = _LAST
         self.buckets[position] += 1
         if position in self._within:
             for bound in self._within[position]:
