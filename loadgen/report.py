@@ -52,6 +52,7 @@ def summary_lines(result: Result, folder: Path | None) -> list[str]:
         _errors(result),
         f"generator lag p99 {duration(status.lag_p99)} (allowed {duration(result.lag_allowed)}), {_cpu(result)}",
     ]
+    lines += _service(result)
     if status.state == "interrupted":
         lines.append("Run: INTERRUPTED, so there is no verdict on the whole")
     else:
@@ -70,6 +71,13 @@ def _errors(result: Result) -> str:
         f"{endpoint.name}: {count} {kind}" for endpoint in result.endpoints for kind, count in endpoint.failures.items()
     ]
     return f"{status.errors:,} errors, {status.shed:,} of them shed (503 or 429): {', '.join(kinds)}"
+
+
+def _service(result: Result) -> list[str]:
+    """Return what is to be said of the service's own figures."""
+    if result.service is not None and not result.service.samples:
+        return [f"no figures of the service itself; {result.service.fault}"]
+    return [f"{trend.says}: {trend.verdict}" for trend in result.trends]
 
 
 def _cpu(result: Result) -> str:

@@ -76,11 +76,16 @@ class RedisServer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Runtime(msgspec.Struct, frozen=True, array_like=True):
-    """The worker process: CPU seconds since its start, resident bytes, and how late its event loop runs."""
+    """The worker process: CPU seconds since its start, resident bytes, how late its event loop runs, open files and tasks.
+
+    0 open files or tasks is what a version said that did not count them.
+    """
 
     cpu: float = 0.0
     rss: int = 0
     loop_lag: Distribution = Distribution()
+    open_files: int = 0
+    tasks: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):

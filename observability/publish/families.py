@@ -58,6 +58,8 @@ def families_of(snapshot: Snapshot) -> Iterator[Family]:
     runtime = snapshot.runtime
     yield _count("process.cpu.time", "s", "CPU time of the worker process.", [({}, runtime.cpu)])
     yield _level("process.memory.usage", "By", "Resident memory of the worker process.", [({}, runtime.rss)])
+    yield _level("process.unix.file_descriptor.count", "{file_descriptor}", "Open files.", [({}, runtime.open_files)])
+    yield _level("gatewatch.eventloop.tasks", "{task}", "Tasks of the event loop.", [({}, runtime.tasks)])
     yield Durations("gatewatch.eventloop.lag", "How late the event loop runs.", [({}, runtime.loop_lag)])
 
 

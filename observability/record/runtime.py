@@ -1,4 +1,4 @@
-"""The process itself: CPU, memory, and how late its event loop runs."""
+"""The process itself: CPU, memory, open files, tasks, and how late its event loop runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ LAG_INTERVAL = 0.1
 """Seconds between two looks at the clock; a stall shorter than this can be missed, a longer one cannot."""
 
 
+COUNT_INTERVAL = 10.0
+"""Seconds between two counts of open files and tasks: with ten thousand connections a count takes milliseconds."""
+
+
 class RuntimeMeter:
     """Samples loop lag while running; reads CPU seconds and resident bytes when frozen."""
 
@@ -20,10 +24,13 @@ class RuntimeMeter:
         self.loop_lag = Histogram()
         self._process = psutil.Process()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._counted = -COUNT_INTERVAL
+        self._open_files = self._tasks = 0
 
     def start(self) -> None:
         """Begin to sample the running event loop."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._look_at(loop, loop.time() + LAG_INTERVAL)
 
     def stop(self) -> None:
@@ -34,7 +41,22 @@ class RuntimeMeter:
 
     def freeze(self) -> Runtime:
         """Return the present figures."""
-        return Runtime(cpu=time.process_time(), rss=self._process.memory_info().rss, loop_lag=self.loop_lag.freeze())
+        self._count()
+        return Runtime(
+            cpu=time.process_time(),
+            rss=self._process.memory_info().rss,
+            loop_lag=self.loop_lag.freeze(),
+            open_files=self._open_files,
+            tasks=self._tasks,
+        )
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if self._loop is None or now < self._counted + COUNT_INTERVAL:
+            return
+        self._counted = now
+        self._tasks = len(asyncio.all_tasks(self._loop))
+        self._open_files = self._process.num_fds() if psutil.POSIX else 0
 
     def _look_at(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._timer = loop.call_at(due, self._look, loop, due)

@@ -82,7 +82,9 @@ def test_a_spike_allows_no_500() -> None:
 
 def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
     """The message names every scenario that there is."""
-    with pytest.raises(PlanError, match=r"unknown scenario 'nope'; the known ones are baseline, journeys, peak, smoke"):
+    with pytest.raises(
+        PlanError, match=r"unknown scenario 'nope'; the known ones are baseline, journeys, knee, peak, smoke"
+    ):
         load_scenario("nope")
 
 
