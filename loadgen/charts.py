@@ -134,15 +134,17 @@ def heatmap(label: str, times: Times, columns: Sequence[Distribution]) -> Markup
     used = [row for column in rows for row in column]
     low, high = min(used, default=0), max(used, default=0) + 1
     most = max((count for column in rows for count in column.values()), default=1)
-    across, down = times.across, DOWN / (high - low)
+    down = DOWN / (high - low)
     shades: list[list[str]] = [[] for _ in range(SHADES)]
     for place, column in enumerate(rows):
         for row, count in column.items():
-            left, top = times.left(place), TOP + (high - row - 1) * down
-            cell = f"M{short(left)} {short(top)}h{short(across)}v{short(down)}h-{short(across)}z"
-            shades[_shade(count, most)].append(cell)
+            shades[_shade(count, most)].append(
+                f"M{short(times.middle(place))} {short(TOP + (high - row) * down)}v-{short(down)}"
+            )
     drawn = Markup().join(
-        Markup('<path class="heat h{}" d="{}"/>').format(shade, "".join(cells)) for shade, cells in enumerate(shades)
+        Markup('<path class="heat h{}" stroke-width="{}" d="{}"/>').format(shade, short(times.across), "".join(cells))
+        for shade, cells in enumerate(shades)
+        if cells
     )
     scale = log_scale(2.0 ** (low / _HEAT_ROWS_PER_DOUBLING), 2.0 ** (high / _HEAT_ROWS_PER_DOUBLING))
     titles = [_heat_title(at, column) for at, column in zip(times.starts, columns, strict=True)]

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from loadgen.results import EndpointResult, EndpointStatus, Result
 
 _HERE = Path(__file__).parent
-_MOST_COLUMNS = 130
-_MOST_HEAT_COLUMNS = 80
+_MOST_COLUMNS = 110
 MOST_ROWS = 100
 _MOST_SLOW = 20
 _MOST_EXAMPLES = 30
@@ -44,20 +43,20 @@ def render_html(result: Result) -> str:
     )
     environment.filters |= {"duration": duration, "span": span, "clock": clock_time, "share": share, "moment": _moment}
     busiest = sorted(result.endpoints, key=lambda endpoint: -endpoint.response.count)
+    timeline = Timeline(result, _MOST_COLUMNS)
     context: dict[str, Any] = {
         "css": Markup(css),  # noqa: S704 - our own file
         "csp": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         "result": result,
         "status": result.status,
-        "environment": result.environment,
         "headline": headline(result),
         "rows": [_row(status) for status in result.status.endpoints[:MOST_ROWS]],
         "left_out": max(0, len(result.status.endpoints) - MOST_ROWS),
-        "figures": over_time(Timeline(result, _MOST_COLUMNS)) if result.status.completed else (),
+        "figures": over_time(timeline) if result.status.completed else (),
         "distributions": distributions(busiest) if result.status.completed else (),
         "percents": _PERCENTS,
         "quantiles": [(each, _quantiles(each)) for each in busiest[:MOST_ROWS]],
-        "heatmaps": heatmaps(Timeline(result, _MOST_HEAT_COLUMNS), busiest) if result.status.completed else (),
+        "heatmaps": heatmaps(timeline, busiest) if result.status.completed else (),
         "slowest": _slowest(result.endpoints),
         "failures": _failures(result.endpoints),
         "examples": _examples(result.endpoints),
