@@ -9,6 +9,7 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
@@ -363,6 +364,30 @@ async def test_nobody_fills_the_memory_behind_a_pending_request(
             [behind] = [len(each.behind) for each in service.server.connections if each.pending]
             assert behind < 1_000_000
             writer.transport.abort()
+
+
+async def test_who_does_not_read_answers_is_written_no_more(caller: Caller) -> None:
+    """Past 64 KiB that a client has not taken, its next request waits, on Sanic's way; nothing is lost."""
+    me, session = caller.request("/auth/me"), caller.service.telemetry.recorder.cache("session")
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", caller.service.port))
+    reader, writer = await asyncio.open_connection(sock=narrow, limit=1024)
+    writer.write(me)
+    await answer_of(reader)
+    port = narrow.getsockname()[1]
+    [connection] = [each for each in caller.service.server.connections if each.conn_info.client_port == port]
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    sent, ordinary = 0, caller.ordinary
+    while connection._can_write.is_set():
+        hits, sent = session.hits, sent + 1
+        writer.write(me)
+        await until(lambda hits=hits: session.hits > hits)
+    assert caller.ordinary == ordinary
+    writer.write(me)
+    await until(lambda: caller.ordinary > ordinary)
+    assert all([b'"email"' in await answer_of(reader) for _ in range(sent + 1)])
+    writer.transport.abort()
 
 
 async def test_a_connection_in_use_is_not_idle(caller: Caller) -> None:
