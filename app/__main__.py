@@ -77,6 +77,17 @@ class CompareCommand(click.Command):
         return command.make_context(info_name, args, *rest, **extra)
 
 
+class ReportCommand(click.Command):
+    """`report RUN` as the load generator brings it."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """Hand over to it."""
+        from loadgen.report_cli import report_command  # noqa: PLC0415 - quick --help
+
+        command = report_command(lambda: Settings.from_environment(os.environ).data_dir)
+        return command.make_context(info_name, args, *rest, **extra)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gatewatch")
 def cli() -> None:
@@ -130,6 +141,13 @@ cli.add_command(
         "compare",
         help="Compare two load runs: what really changed, and what is only noise.",
         short_help="Tell what changed between two load runs.",
+    )
+)
+cli.add_command(
+    ReportCommand(
+        "report",
+        help="Tell a load run again, and make its page anew.",
+        short_help="Tell a load run again, and make its page anew.",
     )
 )
 
