@@ -45,7 +45,7 @@ BENCHMARKS = (
     Benchmark("memory", "whether a worker's memory grows with requests", 750, "benchmarks.memory"),
     Benchmark("load-cost", "CPU of the load generator a request, beside other generators", 420, "benchmarks.load_cost"),
     Benchmark("load-steady", "10,000 requests/s from one core, when they should", 40, "benchmarks.load_steady"),
-    Benchmark("load-truth", "percentiles beside queueing theory's, and a stalled server", 220, "benchmarks.load_truth"),
+    Benchmark("load-truth", "percentiles beside queueing theory's, and a stalled server", 310, "benchmarks.load_truth"),
     Benchmark("load-agreement", "counts and times as client and server have them", 90, "benchmarks.load_agreement"),
     Benchmark("load-overload", "what a load run says of itself when it is starved", 60, "benchmarks.load_overload"),
     Benchmark("load-memory", "the load generator's memory over 10 million requests", 300, "benchmarks.load_memory"),
