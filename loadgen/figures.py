@@ -63,7 +63,7 @@ def over_time(timeline: Timeline) -> tuple[Figure, ...]:
             "Rate",
             "requests a second that fell due, and that came to an end",
             [
-                of("planned", "planned", lambda column: column.planned / column.seconds),
+                of("planned", "planned", lambda column: _planned(column, timeline)),
                 of("achieved", "s1", lambda column: column.completed / column.seconds),
             ],
             _rate,
@@ -144,6 +144,11 @@ def _times(timeline: Timeline) -> Times:
     last = timeline.columns[-1]
     end = max(timeline.length, last.at + last.seconds)
     return Times(tuple(column.at for column in timeline.columns), timeline.width, end)
+
+
+def _planned(column: Column, timeline: Timeline) -> float | None:
+    """Return the rate that was planned, None for the draining after the plan."""
+    return column.planned / column.seconds if column.at < timeline.length else None
 
 
 def _rate(value: float) -> str:

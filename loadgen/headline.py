@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from loadgen.results import Result
 
+_MOST_REASONS = 10
+
 Tone = Literal["good", "bad", "unsure"]
 
 
@@ -61,7 +63,7 @@ def headline(result: Result) -> Headline:
         slow = [endpoint.name for endpoint in status.endpoints if endpoint.verdict == "FAIL"]
         missed = f"{_listed(slow)} missed {'its target' if len(slow) == 1 else 'their targets'}; " if slow else ""
         return Headline("FAIL", f"{missed}{failed}.", "bad", reasons)
-    return Headline("TOO FEW", "There were not enough samples to judge every endpoint.", "unsure", reasons)
+    return Headline("TOO FEW", "Not every endpoint can be judged by so many samples.", "unsure", reasons)
 
 
 def share(part: float) -> str:
@@ -74,7 +76,9 @@ def _reasons(result: Result) -> tuple[str, ...]:
     message = result.status.message
     for reason in result.invalid:
         message = message.replace(reason, "", 1)
-    return (*result.invalid, *(part for part in message.split("; ") if part))
+    reasons = (*result.invalid, *(part for part in message.split("; ") if part))
+    more = len(reasons) - _MOST_REASONS
+    return reasons if more <= 0 else (*reasons[:_MOST_REASONS], f"and {more} more")
 
 
 def _listed(names: Sequence[str]) -> str:

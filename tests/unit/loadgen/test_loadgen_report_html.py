@@ -90,7 +90,7 @@ def test_the_verdict_comes_first_in_words() -> None:
     [
         ({"verdict": "PASS"}, "PASS", "The one target was met, and "),
         ({"verdict": None, "validity": "INVALID"}, "INVALID", "prove nothing about the service"),
-        ({"verdict": "TOO FEW"}, "TOO FEW", "not enough samples"),
+        ({"verdict": "TOO FEW"}, "TOO FEW", "Not every endpoint can be judged"),
         ({"verdict": None, "state": "interrupted"}, "INTERRUPTED", "ended after 0:30 of 0:30"),
         (
             {"completed": 0, "verdict": None, "p50": None, "p95": None, "p99": None},
