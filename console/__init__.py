@@ -13,7 +13,7 @@ from console.blueprint import Console
 from console.events import Broadcast
 from console.guard import Guard
 from console.pages import Pages
-from console.ports import Access, Feed, LoadControl, LoadEndpoint, LoadRefused, LoadRun, ScenarioCard
+from console.ports import Access, Feed, LoadControl, LoadEndpoint, LoadRefused, LoadRun, NoLoad, ScenarioCard
 from console.static_files import StaticFiles
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "LoadEndpoint",
     "LoadRefused",
     "LoadRun",
+    "NoLoad",
     "ScenarioCard",
     "create_console",
 ]

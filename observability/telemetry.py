@@ -8,7 +8,9 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import msgspec
 from opentelemetry.sdk.resources import Resource
@@ -68,7 +70,7 @@ class Telemetry:
         clock: Callable[[], float] = time.time,
         internal: Sequence[str] = INTERNAL,
     ) -> None:
-        self.enabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
+        self.enabled = not is_disabled(environment)
         self.recorder = Recorder(instance=instance, clock=clock, bounds=bounds_of(slo))
         self.protocol: type[WebSocketProtocol] = hook(self.recorder) if self.enabled else WebSocketProtocol
         self.feed = FleetStore(
@@ -91,8 +93,8 @@ class Telemetry:
     def metrics_page(self, readers: Readers = "local") -> Blueprint:
         """Return GET /metrics for whom it is for; nobody, when telemetry is off."""
         service, version, instance = self._resource_of
-        about = attributes_of(service, version, instance, self._environment)
-        return metrics_routes(self.instance, about, readers if self.enabled else "off")
+        about = partial(attributes_of, service, version, instance, self._environment)
+        return metrics_routes(self.instance.read, about, readers if self.enabled else "off")
 
     async def start(self, redis: Commands | None, *, database_cpu: DatabaseCpu | None = None) -> None:
         """Begin to publish and to sample on the running loop; ``redis`` carries the fleet's stream, None for none.
@@ -171,6 +173,11 @@ class Telemetry:
             await self.publisher.publish(snapshot)
 
 
+def is_disabled(environment: Mapping[str, str]) -> bool:
+    """Return whether the standard variable turns all telemetry off."""
+    return environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
 def bounds_of(slo: Slo) -> tuple[float, ...]:
     """Return the bounds, in seconds, that durations are counted by exactly: the convention's, each target and its double.
 
@@ -187,11 +194,12 @@ def resource_of(service: str, version: str, instance: str, worker: str, environm
 
 def attributes_of(service: str, version: str, instance: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Return who is measured, by the standard variables and else by what the service says of itself."""
-    attributes = {"service.name": service, "service.version": version, "service.instance.id": instance}
+    own = {"service.name": service, "service.version": version, "service.instance.id": instance}
+    attributes = {name: value for name, value in own.items() if value}
     for pair in environment.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
         name, given, value = pair.partition("=")
         if given and name.strip():
-            attributes[name.strip()] = value.strip()
+            attributes[name.strip()] = unquote(value.strip())
     if named := environment.get("OTEL_SERVICE_NAME", "").strip():
         attributes["service.name"] = named
     return attributes

@@ -12,9 +12,9 @@ from sanic.exceptions import NotFound
 from observability.publish.prometheus import exposition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from observability.publish.instance import InstanceSnapshots
+    from observability.publish.prometheus import Answer
 
 Readers = Literal["local", "on", "off"]
 """Who may read: direct requests from this machine, everybody, or nobody."""
@@ -22,17 +22,22 @@ Readers = Literal["local", "on", "off"]
 _OF_PROXIES = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def metrics_routes(snapshots: InstanceSnapshots, about: Mapping[str, str], readers: Readers = "local") -> Blueprint:
-    """Build /metrics. ``about`` are the attributes of ``target_info``; to whoever may not read there is nothing there."""
+def metrics_routes(
+    read: Callable[[], Awaitable[Answer]], about: Callable[[], Mapping[str, str]], readers: Readers = "local"
+) -> Blueprint:
+    """Build /metrics of what ``read`` returns. ``about`` returns the attributes of ``target_info``.
+
+    To whoever may not read there is nothing there.
+    """
     routes = Blueprint("metrics")
 
     @routes.get("/metrics")
     async def metrics(request: Request) -> HTTPResponse:
         if readers == "off" or (readers == "local" and not _is_local(request)):
             raise NotFound
-        answer = await snapshots.read()
+        answer = await read()
         accept = request.headers.get("accept", "")
-        body, content_type = await asyncio.to_thread(exposition_of, answer, about, accept)
+        body, content_type = await asyncio.to_thread(exposition_of, answer, about(), accept)
         return HTTPResponse(body, headers={"Cache-Control": "no-store"}, content_type=content_type)
 
     return routes
