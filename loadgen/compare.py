@@ -106,7 +106,7 @@ def compare(a: Result, b: Result) -> Comparison:
     refuse_incomparable(a, b)
     others = {endpoint.name: endpoint for endpoint in b.endpoints}
     pairs = [(endpoint, others[endpoint.name]) for endpoint in a.endpoints]
-    measured = [(one, other) for one, other in pairs if one.response.counts and other.response.counts]
+    measured = [(one, other) for one, other in pairs if one.blocks and other.blocks]
     beyond = (1 - CONFIDENCE) / 2 / (len(measured) * (2 * len(QUANTILES) + 1) + 1)
     differences = [_rates(a, b, beyond)]
     for one, other in measured:
@@ -133,16 +133,11 @@ def summary(differences: Iterable[Difference]) -> str:
             said.append(f"really {direction}: {', '.join(names)}")
     if said:
         return "; ".join(said)
-    hidden = [
-        each.ratio_bounds.high
-        for each in found
-        if each.figure == "response p95" and each.ratio_bounds and each.ratio_bounds.high
-    ]
-    if not hidden:
+    bounds = [each.ratio_bounds for each in found if each.figure == "response p95"]
+    highest = [each.high for each in bounds if each is not None and each.high is not None]
+    if not highest:
         return "no real difference was found, and there are too few samples to find one"
-    return f"no real difference; what made a p95 longer by more than {max(hidden) - 1:.0%} would have shown".replace(
-        "%", " %"
-    )
+    return f"no real difference; up to {max(highest):.2f} times as long a p95 would not have shown"
 
 
 def _percentiles(

@@ -136,6 +136,21 @@ def test_a_verdict_is_one_that_is_sure(slow: list[int], verdict: Verdict) -> Non
     assert ("not clear" in judgement.message) == (verdict == "TOO FEW")
 
 
+def test_fewer_samples_than_it_takes_have_no_interval() -> None:
+    """And the reason is that they are too few, not that they are unclear."""
+    run = _status(verdict="TOO FEW", lag_p99=0.0001)
+    endpoint = msgspec.structs.replace(run.endpoints[0], count=58, p95=0.01)
+    status = sure(
+        msgspec.structs.replace(run, endpoints=(endpoint,)),
+        [_spread([[0.01] * 2] * 29)],
+        block_seconds=1,
+        fewest=59,
+        trend=False,
+    )
+    assert status.endpoints[0].p95_interval is None
+    assert judged(status, SCENARIO).message == "login: 58 requests are too few to judge a p95"
+
+
 def test_an_endpoint_that_is_not_clear_says_between_what() -> None:
     """So that a person sees whether a longer run would tell."""
     run = _status(verdict="FAIL", lag_p99=0.0001)
