@@ -54,6 +54,16 @@ def test_a_long_run_is_kept_in_ever_longer_blocks() -> None:
     assert ledger.completed == 2 * seconds
 
 
+def test_a_day_takes_no_more_room_than_stated() -> None:
+    """At no time of 24 hours is more kept than so many blocks of a whole histogram each, and nothing is lost for it."""
+    ledger = Ledger(STEPS, ["check"])
+    for at in range(0, 86_400, 10):
+        ledger.add(0, _report(at, {"ok": 2}, took=0.001 * 1.3 ** (at % 37)))
+        assert len(ledger.steps["check"].blocks) <= MOST_BLOCKS + 8
+        assert len(ledger.moments) <= MOST_BLOCKS + 8
+    assert ledger.completed == sum(block.response.count for block in ledger.steps["check"].blocks.values()) == 17_280
+
+
 def test_outcomes_are_errors_unless_they_are_ok() -> None:
     """Counts and errors are told per step and in all."""
     ledger = Ledger(STEPS, ["check", "me"])
