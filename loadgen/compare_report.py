@@ -10,12 +10,13 @@ from rich.text import Text
 from loadgen.durations import duration
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
 
-    from loadgen.compare import Bounds, Comparison, Difference, Scale
+    from loadgen.compare import Comparison, Difference, Scale
 
 HEADINGS = ("endpoint", "figure", "A", "B", "difference", "B / A", "within", "verdict")
 _LEFT = frozenset({"endpoint", "figure", "verdict"})
+_GAP = 2
 _STYLES = {"worse": "bold red", "better": "green"}
 _PLAIN_WIDTH = 160
 """Columns where nobody's terminal says how many there are; no row needs more."""
@@ -29,7 +30,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"{change.name}: {change.a} -> {change.b}"), soft_wrap=True)
     if not console.is_terminal:
         console.width = max(console.width, _PLAIN_WIDTH)
-    console.print(_table(comparison), crop=False)
+    console.print(_table(comparison, console.width), crop=False)
     console.print(Text(summary_line(comparison)), soft_wrap=True)
 
 
@@ -40,15 +41,21 @@ def summary_line(comparison: Comparison) -> str:
     return f"{line}. Too few samples to tell of {', '.join(unclear)}." if unclear else f"{line}."
 
 
-def _table(comparison: Comparison) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
-    before = ""
+def _table(comparison: Comparison, width: int) -> Table:
+    """Return the table without borders; where there is no room the differences are left out, as A and B tell them."""
+    rows, before = [], None
     for each in comparison.differences:
-        name = "(all)" if not each.endpoint else each.endpoint
-        table.add_row(*_row(each, "" if name == before else name), style=_STYLES.get(each.direction or "", ""))
-        before = name
+        rows.append(_row(each, "" if each.endpoint == before else each.endpoint or "(all)"))
+        before = each.endpoint
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    roomy = sum(widths) + _GAP * (len(widths) - 1) <= width
+    shown = [column for column, heading in enumerate(HEADINGS) if roomy or heading != "difference"]
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
+    for column in shown:
+        justify: JustifyMethod = "left" if HEADINGS[column] in _LEFT else "right"
+        table.add_column(HEADINGS[column], justify=justify, no_wrap=True, min_width=widths[column])
+    for each, row in zip(comparison.differences, rows, strict=True):
+        table.add_row(*(row[column] for column in shown), style=_STYLES.get(each.direction or "", ""))
     return table
 
 
@@ -66,16 +73,10 @@ def _row(each: Difference, name: str) -> tuple[str, ...]:
 
 
 def _within(each: Difference) -> str:
-    """Return the bounds of the ratio, or, of a share, of the difference."""
-    bounds: Bounds = each.ratio_bounds or each.difference_bounds
-    low, high = (_bound(bound, None if each.ratio_bounds else each.scale) for bound in (bounds.low, bounds.high))
-    return f"{low or 'anything'} to {high or 'anything'}"
-
-
-def _bound(value: float | None, scale: Scale | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if scale is None else _signed(value, scale)
+    """Return the bounds of the ratio, or, of a share, of the difference in percent."""
+    bounds, share = each.ratio_bounds or each.difference_bounds, each.ratio_bounds is None
+    ends = ("?" if end is None else f"{100 * end:+.1f}" if share else f"{end:.2f}" for end in (bounds.low, bounds.high))
+    return f"{' to '.join(ends)}{' %' if share else ''}"
 
 
 def _value(value: float, scale: Scale) -> str:

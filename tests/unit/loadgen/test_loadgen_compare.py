@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from loadgen.compare import Comparison, Difference, compare
 from loadgen.compare_cli import compare_command, exit_code
-from loadgen.compare_report import summary_line
+from loadgen.compare_report import print_comparison, summary_line
 from loadgen.errors import IncomparableError
 from loadgen.results import RESULT_VERSION, Block, EndpointResult, Environment, Moment, Result, RunFolder, RunStatus
 from loadgen.scenario import Scenario, Stage
@@ -239,6 +242,20 @@ def test_the_command_compares_the_last_two(tmp_path: Path) -> None:
     assert CliRunner().invoke(command, ["run-2", "run-1"]).exit_code == 0
     told = msgspec.json.decode(CliRunner().invoke(command, ["--json"]).stdout, type=Comparison)
     assert told == compare(simulated(1, started=1.0), simulated(2, started=2.0, slower=2.0))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_figure_is_cut_however_narrow_the_terminal(width: int) -> None:
+    """What does not fit is the difference, which A and B tell already; at 80 columns a row is one line."""
+    out = io.StringIO()
+    found = compare(simulated(1), simulated(2, slower=2.0))
+    print_comparison(found, Console(file=out, force_terminal=True, width=width))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    row = next(line for line in text.splitlines() if "service p50" in line)
+    assert "…" not in text
+    assert row.rstrip().endswith("real, worse")
+    assert ("ms  +" in row) == (width == 120)
+    assert width == 60 or len(row) <= width
 
 
 def test_the_command_refuses_in_one_line(tmp_path: Path) -> None:
