@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under another name and then rename it, so that no reader ever sees half of it.
 
-    Raises FolderError when that cannot be done; nothing is left of the half then, and what was there before stays.
+    A pipe or a device is written to and not replaced. Raises FolderError when it cannot be done; nothing is left of the half
+    then, and what was there before stays.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
         try:
             partial.write_bytes(content)
             partial.replace(path)
