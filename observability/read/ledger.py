@@ -29,6 +29,9 @@ FRESH_SECONDS = 60
 MOST_WORKERS = 256
 """Workers remembered at most, dead ones included; past it the one longest silent is forgotten."""
 
+MEMORY_BYTES = 80 * 1024 * 1024
+"""What a ledger takes at most with all these workers of up to 64 series each; a fleet of 20 workers takes about six."""
+
 SILENT = 10.0
 """Seconds without a snapshot after which a worker is no longer shown; what it did in the window still counts."""
 
@@ -89,6 +92,8 @@ class Ledger:
         self._touched: int | None = None
         self._forgotten = -math.inf
         """The latest start of a worker that was forgotten: who started before it may have been counted already."""
+        self._gone = -math.inf
+        """The latest that was heard of a worker that was forgotten: what is older may have been counted already."""
 
     @property
     def newest(self) -> float | None:
@@ -107,7 +112,7 @@ class Ledger:
         false for one of those that are kept every ten seconds only.
         """
         track = self.tracks.get(snapshot.worker)
-        if track is not None and snapshot.taken <= track.newest.taken:
+        if snapshot.taken <= (track.newest.taken if track else self._gone):
             return False
         try:
             slot = self._done(snapshot, track)
@@ -150,7 +155,9 @@ class Ledger:
             self._forget(min(self.tracks, key=lambda worker: self.tracks[worker].newest.taken))
 
     def _forget(self, worker: str) -> None:
-        self._forgotten = max(self._forgotten, self.tracks.pop(worker).newest.started)
+        last = self.tracks.pop(worker).newest
+        self._forgotten = max(self._forgotten, last.started)
+        self._gone = max(self._gone, last.taken)
 
     def _note_redis(self, second: int, sample: RedisServer) -> None:
         """Keep one sample a second. Workers see one server: the newest sample counts, never the sum."""

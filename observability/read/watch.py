@@ -76,9 +76,13 @@ class Watch:
         self._running: asyncio.Task[None] | None = None
         self._redis: Commands | None = None
 
+    def connect(self, redis: Commands | None) -> None:
+        """Take part in the fleet's watch through this client; None for this worker alone."""
+        self._redis = redis
+
     def start(self, redis: Commands | None) -> None:
         """Begin on the running loop; without rules there is nothing to do."""
-        self._redis = redis
+        self.connect(redis)
         if self._slo.alert or self._slo.burn:
             self._running = asyncio.create_task(self._run(), name="alerts")
 

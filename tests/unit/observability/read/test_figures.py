@@ -95,3 +95,14 @@ def test_parts_are_summed() -> None:
     assert seen.pool.wait_p95 == pytest.approx(0.02, rel=0.022)
     assert seen.hashing is not None
     assert (seen.hashing.threads, seen.hashing.refused) == (2, 1)
+
+
+def test_database_cpu_is_of_who_can_see_it() -> None:
+    """Of several workers the one that can see the database's processes is believed; nobody's figure is unknown."""
+    ledger = Ledger()
+    for name, share in (("blind", None), ("seeing", 0.4)):
+        recorder = Recorder(instance=name)
+        recorder.database_cpu = share
+        ledger.ingest(recorder.snapshot())
+        shown = view_of(ledger, ledger.newest or 0, "fleet", "", SLO, ())
+        assert shown.database_cpu == share

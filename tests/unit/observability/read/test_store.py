@@ -8,6 +8,7 @@ from typing import Any
 from observability.model import SNAPSHOT_VERSION, Slo, Snapshot, encode_snapshot
 from observability.model.stream import COARSE_KEY, STREAM_FIELD, STREAM_KEY
 from observability.read.store import FleetStore
+from observability.record import Recorder
 
 
 class Stream:
@@ -88,6 +89,64 @@ async def test_a_late_console_backfills() -> None:
     assert series.at == tuple(range(int(clock.now) - 300, int(clock.now)))
     assert await store.series(since=float(series.at[-1])) == type(series)()
     assert (await store.series(seconds=5)).at == series.at[-5:]
+
+
+class Worker:
+    """A worker that answers one request a second, and what it leaves in both streams."""
+
+    def __init__(self, stream: Stream, now: float) -> None:
+        self.stream = stream
+        self.now = now
+        self.recorder = Recorder(instance="here", clock=lambda: self.now)
+
+    def work(self, until: float, *, fine_from: float) -> None:
+        """Work on until a time; the fine stream keeps what comes later than ``fine_from``."""
+        while self.now < until:
+            self.now += 1
+            self.recorder.requests.record("GET", "/a", 200, "", 0.01)
+            said = self.recorder.snapshot()
+            if self.now % 10 == 0:
+                self.stream.coarse.append((b"%d-0" % int(self.now * 1000), {STREAM_FIELD: encode_snapshot(said)}))
+            if self.now > fine_from:
+                self.stream.add(said)
+
+
+async def test_a_late_console_has_the_hour() -> None:
+    """The hour before comes from the coarse stream, the last minutes from the fine one, and nothing counts twice."""
+    stream, clock = Stream(), Clock()
+    clock.now = 100_000.0
+    Worker(stream, clock.now - 3595).work(clock.now, fine_from=clock.now - 400)
+    store = _store(stream, clock)
+    series = await store.series(seconds=3600, step=10)
+    assert series.at == tuple(range(int(clock.now) - 3590, int(clock.now), 10))
+    assert set(series.rate) == {1.0}
+    assert set((await store.series(seconds=3600, step=60)).rate) == {1.0}
+    assert (await store.series(seconds=3600, step=7)).at == series.at
+    assert set((await store.series()).rate) == {1.0}
+
+
+async def test_who_did_not_look_for_long_misses_nothing() -> None:
+    """What happened while nobody looked is read from the coarse stream when somebody looks again."""
+    stream, clock = Stream(), Clock()
+    worker = Worker(stream, clock.now - 100)
+    worker.work(clock.now, fine_from=0)
+    store = _store(stream, clock)
+    await store.view()
+    clock.now += 1000
+    worker.work(clock.now, fine_from=clock.now - 400)
+    series = await store.series(seconds=1100, step=10)
+    assert len(series.at) == 109
+    assert set(series.rate) == {1.0}
+
+
+async def test_a_clock_far_ahead_is_not_believed() -> None:
+    """A snapshot of a time that is yet to come does not push the present out."""
+    stream, clock = Stream(), Clock()
+    stream.add(snapshot("w", clock.now))
+    stream.entries.append((b"%d-1" % int(clock.now * 1000), {STREAM_FIELD: encode_snapshot(snapshot("v", 1e9))}))
+    store = _store(stream, clock)
+    assert [w.worker for w in (await store.view()).workers] == ["w"]
+    assert store.ignored == 1
 
 
 async def test_only_news_is_read() -> None:
