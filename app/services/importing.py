@@ -116,7 +116,10 @@ def _json(lines: Iterable[str]) -> Iterator[tuple[int, Callable[[], Entry]]]:
 
 def _csv(lines: Iterable[str]) -> Iterator[tuple[int, Callable[[], Entry]]]:
     reader = csv.DictReader(lines, strict=True)
-    named = set(reader.fieldnames or ())
+    try:
+        named = set(reader.fieldnames or ())
+    except csv.Error:
+        named = {""}
     if named and not _NEEDED <= named <= set(Entry.__struct_fields__):
         yield (
             1,

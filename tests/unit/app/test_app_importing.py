@@ -61,7 +61,9 @@ def test_a_row_that_cannot_be_used_is_told_with_its_number(line: str, said: str)
     assert said in fault.said
 
 
-@pytest.mark.parametrize("first", ["[{}]", "email;password_hash", "email,password_hash,salt", "email"])
+@pytest.mark.parametrize(
+    "first", ["[{}]", "email;password_hash", "email,password_hash,salt", "email", '"', '"' + "x" * 200_000]
+)
 def test_a_file_of_another_kind_is_told_at_its_first_line(first: str) -> None:
     """It is not taken for one without users."""
     [fault] = read([first + "\n", "x,y\n"])

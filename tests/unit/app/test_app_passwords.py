@@ -76,6 +76,8 @@ async def test_hashes_of_other_systems_are_verified_and_outdated(
         ("", "no hash of a kind"),
         ("5f4dcc3b5aa765d61d8327deb882cf99", "no hash of a kind"),
         ("$argon2d$v=19$m=64,t=1,p=1$c29tZXNhbHQ$" + "A" * 43, "no hash of a kind"),
+        ("$argon2id$v=19$m=\u0667\u0662,t=2,p=1$c29tZXNhbHQ$" + "A" * 43, "no hash of a kind"),
+        ("$2b$\u0660\u0665$" + "." * 53, "no hash of a kind"),
         ("$argon2id$v=19$m=99999999,t=2,p=1$c29tZXNhbHQ$" + "A" * 43, "out of range"),
         ("$argon2id$v=19$m=19456,t=2,p=99$c29tZXNhbHQ$" + "A" * 43, "out of range"),
         ("$argon2id$v=19$m=16,t=2,p=4$c29tZXNhbHQ$" + "A" * 43, "out of range"),
