@@ -16,6 +16,8 @@ import msgspec
 
 from loadgen.compare_check import Change, changes, refuse_incomparable
 from loadgen.intervals import CONFIDENCE, Interval, average, batch_of, batches_in, proportion, sample_of
+from loadgen.step_tally import OK
+from observability.model.histogram import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,8 +35,7 @@ BUCKETS_APART = 1.5
 RATE_APART = 1.01
 """By what factor two rates must differ: a run ends with its last answer, and not at the same instant each time."""
 
-OK = "ok"
-_BUCKET = math.log(2) / 16
+_BUCKET = math.log(2) / 2**SCALE
 
 
 class Bounds(msgspec.Struct, frozen=True, array_like=True):
@@ -137,7 +138,7 @@ def summary(differences: Iterable[Difference]) -> str:
     highest = [each.high for each in bounds if each is not None and each.high is not None]
     if not highest:
         return "no real difference was found, and there are too few samples to find one"
-    return f"no real difference; up to {max(highest):.2f} times as long a p95 would not have shown"
+    return f"no real difference; a p95 up to {max(highest):.2f} times as long would not have shown"
 
 
 def _percentiles(

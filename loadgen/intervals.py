@@ -88,9 +88,9 @@ class Sample:
         if size < 1:
             return None
         share = self._below(self._whole, bucket, part) / self.count
-        if share * size >= upper_rank(size, q, beyond):
+        if share * size + _LEAST >= upper_rank(size, q, beyond):
             return "below"
-        return "above" if (1 - share) * size >= upper_rank(size, 1 - q, beyond) else None
+        return "above" if (1 - share) * size + _LEAST >= upper_rank(size, 1 - q, beyond) else None
 
     def _size(self, bucket: int, part: float, beyond: float) -> int:
         below = [self._below(batch, bucket, part) for batch in self._batches]
