@@ -10,11 +10,11 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-import msgspec
 import psutil
 
 from benchmarks.driver import PAIRS, SECONDS, Cost
@@ -22,10 +22,11 @@ from benchmarks.instance import DRIVER_CORE, pinned
 from benchmarks.load_nginx import nginx
 from benchmarks.load_rivals import NAMES, RIVALS, Asked
 from benchmarks.load_run import asking_hello, load
+from benchmarks.rivals import RivalMissing
 from benchmarks.table import Row, paired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from benchmarks.load_nginx import Nginx
 
@@ -45,30 +46,50 @@ LEADS = {"k6": 1 / 5}
 def measure() -> list[Row]:
     """Measure all as fast as they can, ours at a rate that none but wrk reaches, and those that keep a rate at one rate."""
     with tempfile.TemporaryDirectory() as temporary, nginx(Path(temporary) / "nginx") as server:
-        fast = _in_turn(server, Path(temporary), 0.0, tuple(RIVALS))
-        quick = _in_turn(server, Path(temporary), QUICK_RATE, ())
-        steady = _in_turn(server, Path(temporary), RATE, ("k6", "Locust", "hey"))
-    return [
-        *rows("as fast as it can", fast, TARGET, LEADS),
-        *rows(f"at {QUICK_RATE:,.0f} requests/s", quick, TARGET, {}),
-        *rows(f"at {RATE:,.0f} requests/s", steady, None, {}),
-    ]
+        measured = partial(_in_turn, server, Path(temporary))
+        return [
+            *measured("as fast as it can", 0.0, tuple(RIVALS), TARGET),
+            *measured(f"at {QUICK_RATE:,.0f} requests/s", QUICK_RATE, (), TARGET),
+            *measured(f"at {RATE:,.0f} requests/s", RATE, ("k6", "Locust", "hey"), None),
+        ]
 
 
-def _in_turn(server: Nginx, folder: Path, rate: float, rivals: Sequence[str]) -> dict[str, list[Cost]]:
-    """Measure ours and each rival in every round."""
+def _in_turn(
+    server: Nginx, folder: Path, how: str, rate: float, names: Sequence[str], at_most: float | None
+) -> list[Row]:
+    """Measure ours and each rival in every round, and say what it came to."""
     asked = Asked(f"{server.url}/hello", CONNECTIONS, WARM_SECONDS + SECONDS + 30, rate)
-    costs: dict[str, list[Cost]] = {name: [] for name in ("", *rivals)}
+    commands, missing = _commands(asked, names)
+    costs: dict[str, list[Cost]] = {name: [] for name in ("", *commands)}
     for number in range(PAIRS):
-        print(f"  round {number + 1} of {PAIRS}", file=sys.stderr)
+        print(f"  {how}, round {number + 1} of {PAIRS}", file=sys.stderr)
         text = asking_hello(seconds=asked.seconds, users=CONNECTIONS, rate=rate)
         with load(text, server.url, folder / f"{rate:g}-{number}") as ours:
             ours.wait_until_running()
             costs[""].append(_cost(server, ours.process.pid))
-        for name in rivals:
-            with pinned(RIVALS[name](asked), {}, (DRIVER_CORE,)) as process:
+        for name, command in commands.items():
+            with pinned(command, {}, (DRIVER_CORE,)) as process:
                 costs[name].append(_cost(server, process.pid))
-    return costs
+    return [*rows(how, costs, at_most), *(_absent(how, name, why) for name, why in missing.items())]
+
+
+def _commands(asked: Asked, names: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Return how each rival is started, and why those that are not here are not."""
+    commands, missing = {}, {}
+    for name in names:
+        try:
+            commands[name] = RIVALS[name](asked)
+        except RivalMissing as error:
+            missing[name] = str(error)
+    return commands, missing
+
+
+def _absent(how: str, name: str, why: str) -> Row:
+    return Row(what=_what(how), rival=NAMES[name], theirs=f"not measured: {why}")
+
+
+def _what(how: str) -> str:
+    return f"CPU of the load generator a request, {how}"
 
 
 def _cost(server: Nginx, pid: int) -> Cost:
@@ -96,23 +117,24 @@ def between(before: tuple[int, float, float], after: tuple[int, float, float]) -
     return Cost(requests=requests, rate=requests / seconds, cpu=cpu / requests, driver=cpu / seconds)
 
 
-def rows(how: str, costs: dict[str, list[Cost]], at_most: float | None, leads: dict[str, float]) -> list[Row]:
+def rows(how: str, costs: dict[str, list[Cost]], at_most: float | None) -> list[Row]:
     """Say how ours, which is nameless, compares with each, and whether it needs little enough for itself."""
     ours = costs[""]
-    compared: Callable[[str], Row] = lambda name: paired(  # noqa: E731 - one line of a table
-        f"CPU of the load generator a request, {how}", NAMES[name], CONNECTIONS, ours, costs[name], leads.get(name)
-    )
-    table = [compared(name) for name in costs if name]
+    lead = LEADS if at_most is not None else {}
+    table = [
+        paired(_what(how), NAMES[name], CONNECTIONS, ours, theirs, lead.get(name))
+        for name, theirs in costs.items()
+        if name
+    ]
     if at_most is None:
         return table
-    needed = median(cost.cpu for cost in ours)
-    said = msgspec.structs.replace(
-        paired(f"CPU of the load generator a request, {how}", "", CONNECTIONS, ours, ours),
-        theirs="",
-        ratio=None,
-        lowest=None,
-        highest=None,
+    needed, rate = median(cost.cpu for cost in ours) * 1e6, median(cost.rate for cost in ours)
+    alone = Row(
+        what=_what(how),
+        conditions=f"{CONNECTIONS} connections",
+        ours=f"{needed:.0f} us CPU, {rate:,.0f}/s",
         target=f"at most {at_most * 1e6:g} us",
-        met=needed <= at_most,
+        met=needed <= at_most * 1e6,
+        figures={"cpu_microseconds": needed, "requests_per_second": rate},
     )
-    return [said, *table]
+    return [alone, *table]

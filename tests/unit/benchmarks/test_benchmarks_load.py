@@ -84,7 +84,7 @@ def test_costs_are_of_what_lies_between_two_looks() -> None:
     with pytest.raises(RuntimeError):
         between((100, 1.0, 10.0), (100, 2.0, 12.0))
     dear = Cost(requests=1, rate=1.0, cpu=90e-6)
-    alone, beside = rows("fast", {"": [cost], "k6": [dear]}, 25e-6, {"k6": 0.2})
+    alone, beside = rows("fast", {"": [cost], "k6": [dear]}, 25e-6)
     assert (alone.met, beside.met) == (True, False)
     assert beside.ratio == pytest.approx(0.222, abs=0.001)
 
