@@ -28,6 +28,7 @@ from benchmarks.load_theory import (
     quantile_of_mm1,
     quantile_of_stall,
 )
+from benchmarks.rivals import RivalMissing
 from benchmarks.table import Row
 from loadgen.samples import read_samples
 
@@ -92,7 +93,7 @@ def _queue(case: Case, folder: Path) -> Row:
     theirs = None
     if case.gaps == "fixed":
         with _server(case.service, SERVICE) as url:
-            theirs = _k6(Asked(url, QUEUE_CONNECTIONS, QUEUE_SECONDS, case.rate), folder)
+            theirs = _beside(lambda: _k6(Asked(url, QUEUE_CONNECTIONS, QUEUE_SECONDS, case.rate), folder))
     return row_of_queue(case, ours, theirs)
 
 
@@ -108,8 +109,8 @@ def row_of_queue(case: Case, ours: Told, theirs: Told | None) -> Row:
         what=f"Response times of {case.name}: {SERVICE * 1000:g} ms of service, a load of {case.rate * SERVICE:g}",
         conditions=f"{case.rate:g} requests/s for {QUEUE_SECONDS:.0f} s",
         ours=_words(ours),
-        rival=NAMES["k6"] + ", constant-arrival-rate" if theirs else "",
-        theirs=_words(theirs) if theirs else "",
+        rival="" if theirs is None else f"{NAMES['k6']}, constant-arrival-rate",
+        theirs="" if theirs is None else _words(theirs),
         target=f"theory, ms: {said}",
         met=all(spans[q][0] <= ours[q] <= spans[q][1] + LOOPBACK for q in QUANTILES),
         figures={**_figures("", ours), **_figures("theory_", true), **_figures("rival_", theirs or {})},
@@ -124,13 +125,15 @@ def _stall(folder: Path) -> Row:
         stopped.seek(0)
         stall = float(stopped.read())
     with _server("stall", STALL) as url:
-        of_k6 = _k6(Asked(url, STALL_USERS, STALL_SECONDS, STALL_RATE), folder)
+        of_k6 = _beside(lambda: _k6(Asked(url, STALL_USERS, STALL_SECONDS, STALL_RATE), folder))
     with _server("stall", STALL) as url:
         script = folder / "told.lua"
         script.write_text(WRK_PERCENTILES)
-        of_wrk = told_by_wrk(_said(wrk(Asked(url, STALL_CONNECTIONS, STALL_SECONDS), "-s", str(script))))
+        asked = Asked(url, STALL_CONNECTIONS, STALL_SECONDS)
+        of_wrk = _beside(lambda: told_by_wrk(_said(wrk(asked, "-s", str(script)))))
     with _server("stall", STALL) as url:
-        of_hey = told_by_hey(_said(hey(Asked(url, STALL_CONNECTIONS, STALL_SECONDS))))
+        asked = Asked(url, STALL_CONNECTIONS, STALL_SECONDS)
+        of_hey = _beside(lambda: told_by_hey(_said(hey(asked))))
     return row_of_stall(stall, ours, of_k6, of_wrk, of_hey)
 
 
@@ -179,6 +182,15 @@ def _ours(url: str, folder: Path, rate: float, seconds: float, connections: int,
     return {q: percentile(took, q) for q in QUANTILES}
 
 
+def _beside(measured: Callable[[], Told]) -> Told:
+    """Return what a rival says, or nothing when it is not here."""
+    try:
+        return measured()
+    except RivalMissing as missing:
+        print(f"  {missing}", file=sys.stderr)
+        return {}
+
+
 def _k6(asked: Asked, folder: Path) -> Told:
     summary = folder / "k6.json"
     _said(k6(asked, "--summary-export", str(summary)))
@@ -216,7 +228,7 @@ def _said(command: list[str]) -> str:
 
 
 def _words(told: Told) -> str:
-    return ", ".join(f"p{q * 100:g} {seconds * 1000:.2f} ms" for q, seconds in told.items())
+    return ", ".join(f"p{q * 100:g} {seconds * 1000:.2f} ms" for q, seconds in told.items()) or "not measured"
 
 
 def _figures(prefix: str, told: Told) -> dict[str, float]:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from benchmarks.driver import Cost
+from benchmarks.load_agreement import counted_by_nginx
 from benchmarks.load_cost import between, rows
 from benchmarks.load_memory import row as memory_row
 from benchmarks.load_overload import row as overload_row
@@ -28,7 +29,7 @@ from benchmarks.load_theory import (
 )
 from benchmarks.load_truth import QUANTILES, row_of_stall, told_by_hey, told_by_k6, told_by_wrk
 from loadgen.plan import load_scenario
-from loadgen.results import Moment, Result, RunStatus
+from loadgen.results import EndpointResult, Moment, Result, RunStatus
 from loadgen.scenario import Scenario
 from observability.model import Distribution, Histogram
 
@@ -144,6 +145,22 @@ def test_a_starved_run_must_say_so_and_a_sound_one_must_not() -> None:
     assert overload_row("starved", starved, invalid=True).met
     assert not overload_row("alone", starved, invalid=False).met
     assert not overload_row("starved", sound, invalid=True).met
+
+
+def test_counts_agree_to_the_request() -> None:
+    """One request more or fewer, or another status, and they do not."""
+    endpoint = EndpointResult(
+        name="hello",
+        statuses={"200": 2, "404": 1},
+        failures={},
+        response=Distribution(),
+        service=Distribution(),
+        connect=Distribution(),
+    )
+    result = msgspec.structs.replace(_result(lag=0.0001, sent=3), endpoints=(endpoint,))
+    assert counted_by_nginx(result, ["200 0.000", "404 0.000", "200 0.001"]).met
+    assert not counted_by_nginx(result, ["200 0.000", "404 0.000"]).met
+    assert not counted_by_nginx(result, ["200 0.000", "200 0.000", "200 0.001"]).met
 
 
 def test_a_growing_sender_is_not_met() -> None:
