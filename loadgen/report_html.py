@@ -15,6 +15,7 @@ from loadgen import charts
 from loadgen.durations import clock_time, duration, span
 from loadgen.figures import distributions, heatmaps, over_time
 from loadgen.headline import headline, share
+from loadgen.service_view import service_charts
 from loadgen.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def render_html(result: Result) -> str:
         "percents": _PERCENTS,
         "quantiles": [(each, _quantiles(each)) for each in busiest[:MOST_ROWS]],
         "heatmaps": heatmaps(timeline, busiest) if result.status.completed else (),
+        "service": service_charts(result.service, timeline.length, _MOST_COLUMNS),
+        "trends": result.trends,
         "slowest": _slowest(result.endpoints),
         "failures": _failures(result.endpoints),
         "examples": _examples(result.endpoints),

@@ -21,6 +21,7 @@ from loadgen.results import (
     Slow,
 )
 from loadgen.scenario import Scenario
+from loadgen.service_figures import ServiceFigures, ServiceSample, Trend
 from observability.model import Distribution, Histogram, Slo
 
 HOSTILE = (
@@ -100,6 +101,16 @@ def made(*, endpoints: int = 2, seconds: int = 30, failing: float = 0.02, word: 
             Moment(at, 10, 10, 10, _spread(chance, 0.0002, 10), _spread(chance, 0.001, 2), 3, 1)
             for at in range(seconds)
         ),
+        service=ServiceFigures(
+            f"http://service:1/metrics{word}",
+            1.0,
+            tuple(
+                ServiceSample(float(at), {f"worker{word}": {"cpu": 0.25 * at, "memory": 64 << 20, "pool_waiting": 2.0}})
+                for at in range(seconds)
+            ),
+            fault=word,
+        ),
+        trends=(Trend(figure="memory", unit="MB", allowed=1.0, verdict="PASS", says=f"memory held steady{word}"),),
         processes=(ProcessUse(number=0, pid=1, seconds=float(seconds), cpu=0.3, rss=30 << 20),),
     )
 

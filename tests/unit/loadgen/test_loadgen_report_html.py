@@ -12,6 +12,8 @@ import pytest
 from unit.loadgen.reporting import HOSTILE, made
 
 from loadgen.report_html import render_html
+from loadgen.service_figures import ServiceFigures, ServiceSample
+from loadgen.service_view import service_charts
 from observability.model import Distribution
 
 _VOID = {"meta", "br"}
@@ -82,7 +84,7 @@ def test_the_verdict_comes_first_in_words() -> None:
         assert part.replace("&lt;", "<") in text
     for part in ("Slowest requests", "no HTTP", "garbage", f"{1:032x}", "Scenario hash 0123456789ab", "30 MiB"):
         assert part in text
-    assert len(re.findall(r'<svg class="chart"', render_html(made()))) == 6 + 2 + 2
+    assert len(re.findall(r'<svg class="chart"', render_html(made()))) == 6 + 3 + 2 + 2
 
 
 @pytest.mark.parametrize(
@@ -123,9 +125,39 @@ def test_a_run_that_sent_nothing_has_a_page() -> None:
     status = msgspec.structs.replace(
         result.status, state="interrupted", verdict=None, completed=0, elapsed=0.0, rate=0.0, p50=None, endpoints=()
     )
-    page = render_html(msgspec.structs.replace(result, status=status, endpoints=endpoints, moments=()))
+    page = render_html(msgspec.structs.replace(result, status=status, endpoints=endpoints, moments=(), service=None))
     assert "before it began" in page
     assert "<svg" not in page
+
+
+def test_the_service_is_drawn_from_what_its_processes_told() -> None:
+    """Counters become rates, processes are added up, and one that was replaced does not count backwards."""
+    told = ServiceFigures(
+        "http://service:1/metrics",
+        1.0,
+        (
+            ServiceSample(
+                0.0, {"a": {"cpu": 10.0, "lags": 5.0, "lag_seconds": 1.0}, "b": {"cpu": 4.0, "memory": 1 << 20}}
+            ),
+            ServiceSample(
+                2.0, {"a": {"cpu": 11.0, "lags": 9.0, "lag_seconds": 1.2}, "b": {"cpu": 5.0, "memory": 3 << 20}}
+            ),
+            ServiceSample(
+                4.0, {"a": {"cpu": 12.0, "lags": 9.0, "lag_seconds": 1.2}, "b": {"cpu": 0.1, "memory": 2 << 20}}
+            ),
+        ),
+    )
+    found = {
+        each.title: re.findall(r"<title>(.*?)</title>", str(each.chart), re.DOTALL)
+        for each in service_charts(told, 4, 100)
+    }
+    assert found == {
+        "CPU": ["0:00\nused 1", "0:02\nused 0.5"],
+        "Loop lag": ["0:00\nlag 50 ms", "0:02\nlag -"],
+        "Memory": ["0:00\nresident 3 MiB", "0:02\nresident 2 MiB"],
+    }
+    assert service_charts(None, 4, 100) == ()
+    assert service_charts(msgspec.structs.replace(told, samples=told.samples[:1]), 4, 100) == ()
 
 
 def test_a_large_run_stays_a_page_that_can_be_mailed() -> None:
