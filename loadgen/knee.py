@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from loadgen.neighbours import Look, MachineUse
     from loadgen.results import Result, State
     from loadgen.runner import Progress
+    from loadgen.scenario import Scenario
     from observability.model import Slo
 
 _TOO_MANY_REQUESTS = "429"
@@ -140,7 +141,7 @@ class KneeRun:
             steps=tuple(self._steps),
             ran_out=shortages(self._limit) if self._limit else (),
             evidence=self._limit,
-            needs=_needs(met, order.slo) if met else (),
+            needs=_needs(met, order.scenario, order.slo) if met else (),
         )
 
     def show(self, rate: float, status: RunStatus) -> None:
@@ -226,14 +227,14 @@ def _evidence(result: Result, warm: float, machine: MachineUse | None) -> Eviden
     )
 
 
-def _needs(step: Step, slo: Slo) -> tuple[Need, ...]:
+def _needs(step: Step, scenario: Scenario, slo: Slo) -> tuple[Need, ...]:
     """Return how many such services the peak of each row takes, at this mix."""
-    counted = sum(endpoint.count for endpoint in step.endpoints)
+    mix = scenario.mix or {endpoint.name: endpoint.count for endpoint in step.endpoints}
     peaks = {route.name: route.peak_per_minute for route in slo.route}
     return tuple(
-        Need(endpoint.name, peak, borne, math.ceil(peak / borne))
-        for endpoint in step.endpoints
-        if (peak := peaks.get(endpoint.name)) and (borne := step.rate * endpoint.count / counted)
+        Need(name, peak, borne, math.ceil(peak / borne))
+        for name, weight in mix.items()
+        if (peak := peaks.get(name)) and (borne := step.rate * weight / sum(mix.values()))
     )
 
 

@@ -14,7 +14,7 @@ GROWTH = 1.6
 CLOSE = 1.05
 """The search ends when the highest rate that was met and the lowest that was missed differ by less than this factor."""
 
-_SMALLEST = 64
+_SMALLEST = 16
 """The lowest rate tried is this much below the first."""
 
 

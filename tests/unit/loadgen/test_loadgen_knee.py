@@ -118,7 +118,7 @@ def test_nothing_met_ends_far_below() -> None:
     """The search gives up rather than go on for ever."""
     search = _searched({})
     assert search.met is None
-    assert search.missed == pytest.approx(1000 / 64)
+    assert search.missed == pytest.approx(1000 / 16)
 
 
 def test_a_step_is_judged_without_its_warm_up() -> None:
