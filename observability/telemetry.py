@@ -167,7 +167,10 @@ class Telemetry:
                 _logger.exception("a telemetry snapshot failed")
 
     async def _publish(self) -> None:
-        self._latest = snapshot = self.recorder.snapshot()
+        snapshot = self.recorder.snapshot()
+        if self._otlp is not None:
+            snapshot = msgspec.structs.replace(snapshot, export=self._otlp.counts)
+        self._latest = snapshot
         self.feed.hold(snapshot)
         if self.publisher is not None:
             await self.publisher.publish(snapshot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -25,6 +26,8 @@ class Sink:
 
     port: int
     status: int = 200
+    delay: float = 0.0
+    """Seconds until it answers."""
     received: list[tuple[str, bytes]] = field(default_factory=list)
 
     def spans(self) -> list[tuple[dict[str, str], Span]]:
@@ -59,6 +62,7 @@ def receiving() -> Iterator[Sink]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
+            time.sleep(kept.delay)
             kept.received.append((self.path, body))
             self.send_response(kept.status)
             self.send_header("Content-Type", "application/x-protobuf")

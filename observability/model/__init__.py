@@ -5,6 +5,8 @@ from observability.model.slo import AlertRule, BurnRule, RouteTarget, Slo, SloEr
 from observability.model.snapshot import (
     SNAPSHOT_VERSION,
     CacheCounts,
+    Exemplar,
+    ExportCounts,
     HashCounts,
     PoolCounts,
     RedisServer,
@@ -22,6 +24,8 @@ __all__ = [
     "BurnRule",
     "CacheCounts",
     "Distribution",
+    "Exemplar",
+    "ExportCounts",
     "HashCounts",
     "Histogram",
     "PoolCounts",

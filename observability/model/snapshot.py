@@ -16,14 +16,31 @@ class SnapshotError(ValueError):
     """The bytes are not a snapshot of a version that this code reads."""
 
 
+MOST_EXEMPLARS = 4
+"""Exemplars that a series has at most."""
+
+
+class Exemplar(msgspec.Struct, frozen=True, array_like=True):
+    """A request whose trace was kept, as an example of its series. Ids are lowercase hex, ``at`` is Unix seconds."""
+
+    seconds: float
+    trace_id: str
+    span_id: str
+    at: float
+
+
 class RouteCounts(msgspec.Struct, frozen=True, array_like=True):
-    """Requests that ended alike. ``route`` is the template, ``error`` a short code or empty."""
+    """Requests that ended alike. ``route`` is the template, ``error`` a short code or empty.
+
+    ``exemplars`` are the newest ``MOST_EXEMPLARS`` of them whose traces were kept, oldest first.
+    """
 
     method: str
     route: str
     status: int
     error: str
     duration: Distribution
+    exemplars: tuple[Exemplar, ...] = ()
 
 
 class CacheCounts(msgspec.Struct, frozen=True, array_like=True):
@@ -88,6 +105,18 @@ class Runtime(msgspec.Struct, frozen=True, array_like=True):
     tasks: int = 0
 
 
+class ExportCounts(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a worker's spans on their way out: accepted, refused by a full queue, or lost in a failed export.
+
+    ``failures`` are exports that failed, of spans and of metrics. Of metrics nothing is lost: the next carry it.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+    lost: int = 0
+    failures: int = 0
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """Everything a worker has counted since it started.
 
@@ -110,6 +139,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     runtime: Runtime = Runtime()
     in_flight: int = 0
     bounds: tuple[float, ...] = ()
+    export: ExportCounts | None = None
     database_cpu: float | None = None
 
 

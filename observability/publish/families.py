@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from observability.model import Distribution, HashCounts, PoolCounts, RedisServer, RouteCounts, Snapshot
+    from observability.model import (
+        Distribution,
+        Exemplar,
+        ExportCounts,
+        HashCounts,
+        PoolCounts,
+        RedisServer,
+        RouteCounts,
+        Snapshot,
+    )
 
 Attributes = dict[str, str | int]
 _SERVER_ERROR = 500
@@ -24,11 +33,12 @@ class Numbers(NamedTuple):
 
 
 class Durations(NamedTuple):
-    """A family of distributions of seconds."""
+    """A family of distributions of seconds, and examples of what is in them by the position of the point."""
 
     name: str
     says: str
     points: list[tuple[Attributes, Distribution]]
+    exemplars: Sequence[tuple[Exemplar, ...]] = ()
 
 
 Family = Numbers | Durations
@@ -40,6 +50,7 @@ def families_of(snapshot: Snapshot) -> Iterator[Family]:
         "http.server.request.duration",
         "Duration of HTTP server requests, from the first byte read to the last one written.",
         [(_route_attributes(r), r.duration) for r in snapshot.requests],
+        [r.exemplars for r in snapshot.requests],
     )
     yield _level(
         "http.server.active_requests", "{request}", "Requests that are being answered.", [({}, snapshot.in_flight)]
@@ -55,6 +66,8 @@ def families_of(snapshot: Snapshot) -> Iterator[Family]:
     if snapshot.database_cpu is not None:
         says = "Share of its machine's processors that the database uses."
         yield Numbers("gatewatch.database.cpu.utilization", "1", says, "gauge", [({}, snapshot.database_cpu)])
+    if snapshot.export:
+        yield from _export(snapshot.export)
     runtime = snapshot.runtime
     yield _count("process.cpu.time", "s", "CPU time of the worker process.", [({}, runtime.cpu)])
     yield _level("process.memory.usage", "By", "Resident memory of the worker process.", [({}, runtime.rss)])
@@ -115,6 +128,15 @@ def _redis(redis: RedisServer) -> Iterator[Family]:
     yield _count("redis.keys.evicted", "{key}", "Keys evicted for want of memory.", [(server, redis.evicted)])
     yield _count("redis.keys.expired", "{event}", "Keys that expired.", [(server, redis.expired)])
     yield Numbers("redis.memory.used", "By", "Memory that Redis has allocated.", "gauge", [(server, redis.memory_used)])
+
+
+def _export(export: ExportCounts) -> Iterator[Family]:
+    """Yield the convention's figures of an SDK about itself."""
+    ended: list[tuple[Attributes, float]] = [({}, export.accepted), ({"error.type": "rejected"}, export.lost)]
+    yield _count("otel.sdk.exporter.span.exported", "{span}", "Spans whose export ended, well or badly.", ended)
+    refused: list[tuple[Attributes, float]] = [({"error.type": "queue_full"}, export.refused)]
+    yield _count("otel.sdk.processor.span.processed", "{span}", "Spans that found the queue full.", refused)
+    yield _count("gatewatch.export.failures", "{export}", "Exports that failed.", [({}, export.failures)])
 
 
 def _count(name: str, unit: str, says: str, points: list[tuple[Attributes, float]]) -> Numbers:

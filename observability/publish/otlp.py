@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import MetricExportResult
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from observability.publish.points import metrics_of
+from observability.model import ExportCounts
+from observability.publish.points import PREFERENCES, metrics_of
+from observability.publish.queue import SpanQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -101,33 +102,12 @@ class _Condition:
             self._told.reason = ""
 
 
-class _WatchedSpanExporter(SpanExporter):
-    """The SDK's exporter, with its failures noted."""
-
-    def __init__(self, inner: SpanExporter, condition: _Condition) -> None:
-        self._inner = inner
-        self._condition = condition
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        try:
-            result = self._inner.export(spans)
-        except Exception:  # noqa: BLE001 - a failed export must not end the exporting thread
-            result = SpanExportResult.FAILURE
-        self._condition.note(result is SpanExportResult.SUCCESS)
-        return result
-
-    def shutdown(self) -> None:
-        self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._inner.force_flush(timeout_millis)
-
-
 class OtlpPublisher:
     """Exports a worker's spans and metrics until closed. Made and closed on the event loop, works in daemon threads.
 
-    ``latest`` returns the newest snapshot; it is read from the metrics thread. The span queue is the SDK's, bounded by
-    ``OTEL_BSP_MAX_QUEUE_SIZE``: past it the oldest spans are dropped.
+    ``latest`` returns the newest snapshot; it is read from the metrics thread. At most ``OTEL_BSP_MAX_QUEUE_SIZE`` spans
+    wait. Differences (delta temporality) are taken from the last snapshot that was accepted, so that a failed export
+    loses nothing of metrics; one that was accepted and not answered is told of twice.
     """
 
     def __init__(
@@ -148,23 +128,26 @@ class OtlpPublisher:
         self._spans = _Condition("spans", traces, self._told[0])
         self._metrics = _Condition("metrics", metrics, self._told[1])
         span_exporter = OTLPSpanExporter(endpoint=traces) if traces else None
-        self._processor = (
-            BatchSpanProcessor(_WatchedSpanExporter(span_exporter, self._spans)) if span_exporter else None
-        )
+        self._queue = SpanQueue(span_exporter, environment, self._spans.note) if span_exporter else None
+        self._temporality = PREFERENCES[_preference(environment) or "cumulative"]
+        self._accepted: Snapshot | None = None
         self._exporter = OTLPMetricExporter(endpoint=metrics) if metrics else None
         self._exporters = [exporter for exporter in (span_exporter, self._exporter) if exporter]
         self._thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
         self._thread.start()
 
     @property
-    def failures(self) -> int:
-        """Exports of either kind that failed."""
-        return self._spans.failures + self._metrics.failures
+    def counts(self) -> ExportCounts:
+        """What became of spans so far, and how many exports of either kind failed."""
+        queue, failures = self._queue, self._spans.failures + self._metrics.failures
+        if queue is None:
+            return ExportCounts(failures=failures)
+        return ExportCounts(queue.accepted, queue.refused, queue.lost, failures)
 
     @property
     def span_sink(self) -> Callable[[ReadableSpan], None] | None:
         """Where finished spans go (it only queues them), or None when spans are not exported."""
-        return self._processor.on_end if self._processor else None
+        return self._queue.put if self._queue else None
 
     async def close(self, timeout: float = 2.0) -> bool:  # noqa: ASYNC109 - the deadline is this method's promise
         """Send what is left; return False when ``timeout`` seconds were not enough (the rest is then dropped)."""
@@ -209,17 +192,20 @@ class OtlpPublisher:
         self._export_metrics()
         if self._exporter:
             self._exporter.shutdown()
-        if self._processor:
-            self._processor.shutdown()  # type: ignore[no-untyped-call]  # the SDK's own is not annotated
+        if self._queue:
+            self._queue.close()
 
     def _export_metrics(self) -> None:
         snapshot = self._latest()
         if snapshot is None or self._exporter is None:
             return
         try:
-            result = self._exporter.export(metrics_of(snapshot, self._resource))
+            metrics = metrics_of(snapshot, self._resource, self._temporality, self._accepted)
+            result = self._exporter.export(metrics)
         except Exception:  # noqa: BLE001 - a failed export must not end the exporting thread
             result = MetricExportResult.FAILURE
+        if result is MetricExportResult.SUCCESS:
+            self._accepted = snapshot
         self._metrics.note(result is MetricExportResult.SUCCESS)
 
 
@@ -246,6 +232,12 @@ def _interval(environment: Mapping[str, str]) -> float | None:
     return seconds if 0 < seconds <= threading.TIMEOUT_MAX else None
 
 
+def _preference(environment: Mapping[str, str]) -> str | None:
+    """Return which temporality is preferred, or None for one that there is not."""
+    asked = environment.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower() or "cumulative"
+    return asked if asked in PREFERENCES else None
+
+
 def warnings_of(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for every variable that asks for what is not done; for what is exported only."""
     exported = [signal.upper() for signal in ("traces", "metrics") if endpoint(environment, signal)]
@@ -260,6 +252,15 @@ def warnings_of(environment: Mapping[str, str]) -> Iterator[str]:
             f"OTEL_METRIC_EXPORT_INTERVAL={asked} is no usable number of milliseconds; "
             f"metrics go out every {_DEFAULT_INTERVAL:g} s"
         )
+    if "METRICS" in exported and _preference(environment) is None:
+        yield (
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE is none of "
+            + ", ".join(PREFERENCES)
+            + "; it is cumulative"
+        )
+    propagators = {name.strip().lower() for name in environment.get("OTEL_PROPAGATORS", "").split(",")} - {""}
+    if "TRACES" in exported and propagators and not propagators <= {"tracecontext", "baggage"}:
+        yield f"OTEL_PROPAGATORS={','.join(sorted(propagators))} is not supported; tracecontext is read"
 
 
 def _without_secrets(text: str) -> str:

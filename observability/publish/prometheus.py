@@ -7,10 +7,12 @@ no counter ever goes back.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from bisect import bisect_left
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
-from prometheus_client import exposition
+from prometheus_client import exposition, samples
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from observability.model import Distribution, Snapshot
+    from observability.model import Distribution, Exemplar, Snapshot
     from observability.publish.families import Attributes, Family
 
 GRID = tuple(2.0**n for n in range(-13, 6))
@@ -30,7 +32,7 @@ GRID = tuple(2.0**n for n in range(-13, 6))
 
 _UNITS = {"s": "seconds", "By": "bytes"}
 
-_Row = tuple["Snapshot", "Attributes", "float | Distribution"]
+_Row = tuple["Snapshot", "Attributes", "float | Distribution", "tuple[Exemplar, ...]"]
 
 
 class Answer(NamedTuple):
@@ -58,7 +60,11 @@ class _Families(Collector):
         for snapshot in _with_one_redis(self._answer.snapshots):
             for family in families_of(snapshot):
                 _, rows = families.setdefault(family.name, (family, []))
-                rows.extend((snapshot, *point) for point in family.points)
+                examples = family.exemplars if isinstance(family, Durations) else ()
+                rows.extend(
+                    (snapshot, *point, exemplars)
+                    for point, exemplars in zip_longest(family.points, examples, fillvalue=())
+                )
         for family, rows in families.values():
             yield _histogram(family, rows) if isinstance(family, Durations) else _numbers(family, rows)
         yield from self._of_itself()
@@ -86,7 +92,7 @@ def _numbers(family: Numbers, rows: list[_Row]) -> Metric:
     made = kind(
         _label(family.name), family.says, labels=[*map(_label, labels), "worker"], unit=_UNITS.get(family.unit, "")
     )
-    for snapshot, attributes, value in rows:
+    for snapshot, attributes, value, _ in rows:
         made.add_metric(_values(snapshot, attributes, labels), cast("float", value))
     return made
 
@@ -96,15 +102,24 @@ def _histogram(family: Durations, rows: list[_Row]) -> Metric:
     made = HistogramMetricFamily(
         _label(family.name), family.says, labels=[*map(_label, labels), "worker"], unit=_UNITS["s"]
     )
-    for snapshot, attributes, value in rows:
+    for snapshot, attributes, value, exemplars in rows:
         distribution = cast("Distribution", value)
         bounds = snapshot.bounds if distribution.parts else GRID
         limits = [*map(floatToGoString, bounds), "+Inf"]
         counts = [*distribution.not_above(bounds), distribution.count]
-        made.add_metric(
-            _values(snapshot, attributes, labels), list(zip(limits, counts, strict=True)), distribution.total
-        )
+        # A bucket without an exemplar has None, which the family's types do not say.
+        buckets = list(zip(limits, counts, cast("list[Any]", _by_bucket(bounds, exemplars)), strict=True))
+        made.add_metric(_values(snapshot, attributes, labels), buckets, distribution.total)
     return made
+
+
+def _by_bucket(bounds: Sequence[float], exemplars: tuple[Exemplar, ...]) -> list[samples.Exemplar | None]:
+    """Return the newest exemplar of each bucket, which is as many as OpenMetrics has."""
+    newest: list[samples.Exemplar | None] = [None] * (len(bounds) + 1)
+    for exemplar in exemplars:
+        labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+        newest[bisect_left(bounds, exemplar.seconds)] = samples.Exemplar(labels, exemplar.seconds, exemplar.at)
+    return newest
 
 
 def _with_one_redis(snapshots: Sequence[Snapshot]) -> Iterator[Snapshot]:
@@ -116,7 +131,7 @@ def _with_one_redis(snapshots: Sequence[Snapshot]) -> Iterator[Snapshot]:
 
 def _labels_of(rows: list[_Row]) -> list[str]:
     """Return every attribute that a row of a family has: all its series must have the same labels."""
-    return list(dict.fromkeys(name for _, attributes, _ in rows for name in attributes))
+    return list(dict.fromkeys(name for _, attributes, _, _ in rows for name in attributes))
 
 
 def _values(snapshot: Snapshot, attributes: Attributes, labels: list[str]) -> list[str]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from receiving import Sink, receiving
 from redis.asyncio import Redis
+from rotels import free_port, rotel_at
 from sanic import Blueprint, HTTPResponse, Request, Sanic, Websocket, text
 from sanic.exceptions import SanicException
 
@@ -21,6 +23,8 @@ from observability.record.sanic import hook, note_error, trace_id
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+    from subprocess import Popen
 
 PATIENCE = 60.0
 """Seconds in which something that does not depend on time must have happened, however busy the machine is."""
@@ -184,3 +188,24 @@ async def redis(redis_server: Server) -> AsyncIterator[Redis]:
     client = Redis.from_url(redis_server.url, socket_timeout=5, socket_connect_timeout=5)
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """Start an HTTP server that keeps what is posted to it."""
+    with receiving() as kept:
+        yield kept
+
+
+@pytest.fixture
+def start_receiver(sink: Sink, tmp_path: Path) -> Callable[[int], AbstractAsyncContextManager[Popen[bytes]]]:
+    """How a test runs a real receiver on a port that forwards to the sink."""
+    return lambda port: rotel_at(port, sink.port, tmp_path)
+
+
+@pytest.fixture
+async def receiver(start_receiver: Any) -> AsyncIterator[str]:
+    """Start a rotel that forwards to the sink, and give its OTLP/HTTP address."""
+    port = free_port()
+    async with start_receiver(port):
+        yield f"http://127.0.0.1:{port}"

@@ -89,7 +89,8 @@ async def scraped(client: httpx.AsyncClient, enough: Callable[[dict[str, Any]], 
 def count(families: dict[str, Any], route: str) -> float:
     """Return how many requests of a route all workers counted."""
     samples = families[DURATION].samples if DURATION in families else ()
-    return sum(s.value for s in samples if s.name == f"{DURATION}_count" and s.labels.get("http_route") == route)
+    found = [s for s in samples if s.name == f"{DURATION}_count" and s.labels.get("http_route") == route]
+    return sum(float(s.value) for s in found)
 
 
 async def test_the_example_in_two_workers(redis_server: Any) -> None:

@@ -3,98 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import socket
-import subprocess
-import sysconfig
 import time
-from pathlib import Path
 from threading import enumerate as enumerate_threads
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import rotel  # type: ignore[import-untyped]  # it is a folder with a program
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from receiving import Sink, plain, receiving
+from receiving import Sink, plain
+from rotels import free_port
 
 from observability.model import Slo
 from observability.telemetry import Telemetry
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _PARENT = "00f067aa0ba902b7"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    """Start an HTTP server that keeps what is posted to it."""
-    with receiving() as kept:
-        yield kept
-
-
-@pytest.fixture
-async def receiver(sink: Sink, tmp_path: Path) -> AsyncIterator[str]:
-    """Start a rotel that forwards to the sink, and give its OTLP/HTTP address."""
-    port = _free_port()
-    command = [
-        str(Path(rotel.__file__).parent / "rotel-agent"),
-        "start",
-        *("--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{_free_port()}"),
-        *("--exporter", "otlp", "--otlp-exporter-protocol", "http"),
-        *("--otlp-exporter-endpoint", f"http://127.0.0.1:{sink.port}", "--otlp-exporter-compression", "none"),
-        *("--pid-file", str(tmp_path / "pid"), "--log-file", str(tmp_path / "log"), "--batch-timeout", "50ms"),
-    ]
-    said = tmp_path / "said"
-    with said.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=_with_shared_python())  # noqa: ASYNC220, S603 - our own receiver
-    try:
-        await _accepting(port, process, said)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _with_shared_python() -> dict[str, str]:
-    """Return the environment of a receiver, whose wheel needs the library of the Python that it was built for."""
-    folder, library = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
-    if not folder or not library or not (Path(folder) / library).exists():
-        return dict(os.environ)
-    known = os.environ.get("LD_LIBRARY_PATH")
-    return {**os.environ, "LD_LIBRARY_PATH": f"{folder}:{known}" if known else folder}
-
-
-def _why(said: str) -> str:
-    """Explain the end of a receiver, as far as it is known."""
-    if "libpython" not in said:
-        return f"rotel ended before it listened: {said}"
-    return (
-        f"rotel's wheel needs the shared library of Python {sysconfig.get_python_version()}, which this Python was built "
-        f"without; use one that was built with --enable-shared, or install the library (Debian: libpython3): {said}"
-    )
-
-
-async def _accepting(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if process.poll() is not None:
-                pytest.fail(_why(said.read_text(errors="replace").strip()))  # noqa: ASYNC240 - the end
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                await writer.wait_closed()
-                return
-            await asyncio.sleep(0.02)
 
 
 def telemetry_to(address: str, *, first: bool = True, **environment: str) -> Telemetry:
@@ -163,7 +86,7 @@ def _check_metrics(sink: Sink, telemetry: Telemetry) -> None:
 
 async def test_a_dead_receiver_costs_nothing_but_a_warning(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     """With nobody listening requests are answered, stopping takes seconds, and the log stays short."""
-    telemetry = telemetry_to(f"http://127.0.0.1:{_free_port()}", OTEL_METRIC_EXPORT_INTERVAL="50")
+    telemetry = telemetry_to(f"http://127.0.0.1:{free_port()}", OTEL_METRIC_EXPORT_INTERVAL="50")
     with caplog.at_level(logging.INFO):
         async with serve(telemetry.recorder, telemetry.protocol) as site:
             await telemetry.start(None)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import AggregationTemporality, Sum
 from opentelemetry.sdk.resources import Resource
 
-from observability.model import RedisServer
-from observability.publish.points import metrics_of
+from observability.model import Exemplar, RedisServer, decode_snapshot, encode_snapshot
+from observability.publish.points import PREFERENCES, metrics_of
 from observability.record import Recorder
 
 
-def _metrics(recorder: Recorder) -> dict[str, Any]:
-    data = metrics_of(recorder.snapshot(), Resource({}))
+def _metrics(recorder: Recorder, *how: Any) -> dict[str, Any]:
+    data = metrics_of(recorder.snapshot(), Resource({}), *how)
     return {m.name: m for m in data.resource_metrics[0].scope_metrics[0].metrics}
 
 
@@ -54,6 +57,48 @@ def test_sums_are_cumulative() -> None:
     assert sums
     assert {s.aggregation_temporality for s in sums} == {AggregationTemporality.CUMULATIVE}
     assert {p.start_time_unix_nano for s in sums for p in s.data_points} == {1000 * 10**9}
+
+
+@pytest.mark.parametrize(
+    ("preference", "counts", "durations"), [("cumulative", 5, 3), ("delta", 2, 1), ("lowmemory", 5, 1)]
+)
+def test_differences_are_sent_where_they_are_preferred(preference: str, counts: int, durations: int) -> None:
+    """Since the snapshot that was accepted last; levels are never differences."""
+    now = [1000.0]
+    recorder = Recorder(instance="here", clock=lambda: now[0])
+    lookups, hashing = recorder.cache("session"), recorder.hashing(1, 16)
+    lookups.hits, recorder.in_flight = 3, 4
+    for seconds in (0.1, 0.2):
+        recorder.requests.record("GET", "/me", 200, "", seconds)
+    before = recorder.snapshot()
+    now[0], lookups.hits = 1010.0, 5
+    recorder.requests.record("GET", "/me", 200, "", 0.4)
+    hashing.end(0.5)
+    metrics = _metrics(recorder, PREFERENCES[preference], before)
+    (point,) = _points(metrics, "http.server.request.duration")
+    assert (point.count, sum(point.positive.bucket_counts)) == (durations, durations)
+    assert point.sum == pytest.approx(0.4 if durations == 1 else 0.7)
+    assert (point.start_time_unix_nano, point.time_unix_nano) == (1000 * 10**9, 1010 * 10**9)
+    assert _points(metrics, "gatewatch.hash.duration")[0].count == 1
+    assert _points(metrics, "gatewatch.cache.lookups")[0].value == counts
+    assert _points(metrics, "http.server.active_requests")[0].value == 4
+
+
+def test_exemplars_go_out_with_their_point() -> None:
+    """A kept trace is an example of its series; with differences, only one of the time that they are of."""
+    recorder = Recorder(instance="here", clock=lambda: 1000.0)
+    recorder.requests.record("GET", "/me", 200, "", 0.1)
+    snapshot = recorder.snapshot()
+    exemplar = Exemplar(0.1, "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1000.5)
+    requests = (msgspec.structs.replace(snapshot.requests[0], exemplars=(exemplar,)),)
+    snapshot = decode_snapshot(encode_snapshot(msgspec.structs.replace(snapshot, requests=requests, taken=1002.0)))
+    encoded = encode_metrics(metrics_of(snapshot, Resource({}))).resource_metrics[0].scope_metrics[0].metrics
+    (sent,) = encoded[0].exponential_histogram.data_points[0].exemplars
+    assert (sent.trace_id.hex(), sent.span_id.hex(), sent.as_double) == (exemplar.trace_id, exemplar.span_id, 0.1)
+    assert sent.time_unix_nano == 1000_500_000_000
+    later = msgspec.structs.replace(snapshot, taken=1001.0)
+    data = metrics_of(snapshot, Resource({}), PREFERENCES["delta"], later).resource_metrics[0].scope_metrics[0].metrics
+    assert data[0].data.data_points[0].exemplars == []
 
 
 def _points(metrics: dict[str, Any], name: str) -> Any:

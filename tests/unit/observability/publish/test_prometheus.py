@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
-from observability.model import RedisServer
+from observability.model import Exemplar, RedisServer
 from observability.publish.prometheus import Answer, exposition_of
 from observability.record import Recorder
 
@@ -76,6 +77,23 @@ def test_the_redis_server_is_told_of_once() -> None:
     """All workers see the same server: one of them tells, so that a sum is right."""
     hits = samples(read(worked("a"), worked("b"))["redis_keyspace_hits"], "redis_keyspace_hits_total")
     assert [(s.labels["worker"], s.value) for s in hits] == [("a", 7)]
+
+
+def test_a_kept_trace_is_an_example_of_its_bucket() -> None:
+    """OpenMetrics has the newest exemplar of each bucket."""
+    snapshot = worked("a", 0.11, 0.12, 0.3).snapshot()
+    exemplars = tuple(
+        Exemplar(seconds, f"{n:032x}", f"{n:016x}", 1000.0 + n) for n, seconds in enumerate((0.11, 0.12, 0.3))
+    )
+    requests = (msgspec.structs.replace(snapshot.requests[0], exemplars=exemplars), *snapshot.requests[1:])
+    answer = Answer([msgspec.structs.replace(snapshot, requests=requests)], complete=True)
+    body, _ = exposition_of(answer, {}, "application/openmetrics-text; version=1.0.0")
+    families = {f.name: f for f in openmetrics.text_string_to_metric_families(body.decode())}  # type: ignore[no-untyped-call]  # the parser's own is not annotated
+    found = {s.labels["le"]: s.exemplar for s in families[DURATION].samples if s.exemplar}
+    assert {le: (e.labels["trace_id"], e.value) for le, e in found.items()} == {
+        "0.15": (f"{1:032x}", 0.12),
+        "+Inf": (f"{2:032x}", 0.3),
+    }
 
 
 @pytest.mark.parametrize("complete", [True, False])

@@ -1,0 +1,161 @@
+"""Receivers that misbehave: what is held stays bounded, every span is accounted for, and exporting recovers by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from receiving import Sink, receiving
+from rotels import free_port
+
+from observability.publish.otlp import OtlpPublisher
+from observability.record import Recorder
+from observability.record.spans import FinishedRequest, RequestSpans
+from observability.record.trace import new_trace, sampler_from
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from observability.model import ExportCounts
+
+SIZE = 50
+MANY = 200
+
+
+class Exporting:
+    """A worker's export to an address, with small bounds and short patience."""
+
+    def __init__(self, address: str) -> None:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+            "OTEL_BSP_MAX_QUEUE_SIZE": str(SIZE),
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20",
+            "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        }
+        self.recorder = Recorder(instance="here")
+        resource = Resource({})
+        self.publisher = OtlpPublisher(environment=environment, resource=resource, latest=self.recorder.snapshot)
+        sink = self.publisher.span_sink
+        assert sink is not None
+        self._spans = RequestSpans(resource=resource, sampler=sampler_from({}), sink=sink)
+        self.made = 0
+
+    def make(self, count: int) -> None:
+        """Finish requests, each of which becomes a span."""
+        for _ in range(count):
+            self._spans.finish(
+                FinishedRequest(new_trace(), "", "GET", "/me", 200, "", 1, 2, "http", "1.1", "127.0.0.1", 80)
+            )
+        self.made += count
+
+    @property
+    def waiting(self) -> int:
+        """How many spans are neither exported nor given up."""
+        counts = self.publisher.counts
+        return self.made - counts.accepted - counts.refused - counts.lost
+
+    async def until(self, true: Callable[[ExportCounts], bool]) -> ExportCounts:
+        """Return the counts as soon as something holds for them."""
+        async with asyncio.timeout(60):
+            while not true(self.publisher.counts):
+                assert self.waiting <= SIZE
+                await asyncio.sleep(0.02)
+        return self.publisher.counts
+
+    async def recovers(self) -> None:
+        """Show that what waits goes out or is given up, and that new spans are accepted again."""
+        await self.until(lambda _: self.waiting == 0)
+        before = self.publisher.counts
+        self.make(10)
+        await self.until(lambda counts: counts.accepted == before.accepted + 10)
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an export take a second and a batch wait for 50 ms; these two the SDK reads from the environment itself."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+
+
+@pytest.fixture
+async def exporting() -> AsyncIterator[tuple[Exporting, Sink]]:
+    """Export to a sink that can be told to misbehave."""
+    with receiving() as sink:
+        made = Exporting(f"http://127.0.0.1:{sink.port}")
+        yield made, sink
+        sink.status, sink.delay = 200, 0.0
+        await made.publisher.close(5)
+
+
+async def test_a_receiver_that_answers_500(exporting: tuple[Exporting, Sink]) -> None:
+    """What it refuses is lost and counted; nobody waits for it."""
+    made, sink = exporting
+    sink.status = 500
+    made.make(MANY)
+    assert made.waiting <= SIZE
+    counts = await made.until(lambda counts: made.waiting == 0 and counts.failures > 0)
+    assert (counts.accepted, counts.refused + counts.lost) == (0, MANY)
+    sink.status = 200
+    await made.recovers()
+    assert len({span.span_id for _, span in sink.spans()}) >= 10
+
+
+async def test_a_slow_receiver(exporting: tuple[Exporting, Sink]) -> None:
+    """Spans beyond the bound are refused at once; those that were taken arrive, and the counts say so exactly."""
+    made, sink = exporting
+    sink.delay = 0.3
+    made.make(MANY)
+    assert made.publisher.counts.refused >= MANY - SIZE - 20
+    sink.delay = 0.0
+    await made.recovers()
+    counts = made.publisher.counts
+    assert counts.accepted + counts.refused + counts.lost == made.made
+    assert len({span.span_id for _, span in sink.spans()}) >= counts.accepted
+
+
+async def test_a_receiver_that_is_killed_and_comes_back(start_receiver: Any, sink: Sink) -> None:
+    """A real receiver: spans that it did not get are counted as lost, and those after its return arrive."""
+    port = free_port()
+    async with start_receiver(port) as process:
+        made = Exporting(f"http://127.0.0.1:{port}")
+        made.make(10)
+        await made.until(lambda counts: counts.accepted == 10)
+        await _arrived(sink, 10)
+        process.kill()
+        process.wait()
+        made.make(MANY)
+        counts = await made.until(lambda counts: made.waiting == 0 and counts.lost > 0)
+        assert counts.accepted == 10
+    async with start_receiver(port):
+        await made.recovers()
+        await _arrived(sink, 20)
+        await made.publisher.close(5)
+
+
+async def test_a_receiver_that_is_frozen(start_receiver: Any, sink: Sink) -> None:
+    """A real receiver that takes connections and says nothing holds up one batch, for as long as is allowed."""
+    port = free_port()
+    async with start_receiver(port) as process:
+        made = Exporting(f"http://127.0.0.1:{port}")
+        made.make(10)
+        await made.until(lambda counts: counts.accepted == 10)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            made.make(MANY)
+            counts = await made.until(lambda counts: counts.lost > 0 and counts.failures > 0)
+            assert counts.refused >= MANY - SIZE - 20
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        await made.recovers()
+        await _arrived(sink, 20)
+        await made.publisher.close(5)
+
+
+async def _arrived(sink: Sink, count: int) -> None:
+    async with asyncio.timeout(60):
+        while len({span.span_id for _, span in sink.spans()}) < count:  # noqa: ASYNC110 - the sink lives in another thread
+            await asyncio.sleep(0.05)
