@@ -199,7 +199,7 @@ def test_a_terminal_gets_a_live_picture() -> None:
 def test_the_live_picture_fits_its_terminal(width: int) -> None:
     """What matters most stays however narrow it is: the p95 of each endpoint, what failed and how, how far it is."""
     pace = Pace(66.7, 66.1)
-    running = msgspec.structs.replace(STATUS, state="running", elapsed=12.0, in_flight=3, waiting=1)
+    running = msgspec.structs.replace(STATUS, state="running", elapsed=12.0, in_flight=3, waiting=1, message="")
     console = Console(file=io.StringIO(), force_terminal=True, width=width, record=True)
     console.print(Group(*picture(running, pace, width)))
     lines = console.export_text().splitlines()
