@@ -123,7 +123,10 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Slow(msgspec.Struct, frozen=True):
-    """One of the slowest requests: intended ``at`` seconds after the start, and where its time went."""
+    """One of the slowest requests: intended ``at`` seconds after the start, and where its time went.
+
+    ``asked`` says whether the service was asked to keep its trace.
+    """
 
     at: float
     response: float
@@ -134,6 +137,7 @@ class Slow(msgspec.Struct, frozen=True):
     status: int
     outcome: str
     trace_id: str
+    asked: bool = False
 
 
 class Example(msgspec.Struct, frozen=True):

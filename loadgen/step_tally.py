@@ -177,6 +177,7 @@ class StepTally:
             status=answer.status,
             outcome=outcome,
             trace_id=self._traces.trace_id(exchange.number),
+            asked=self._traces.asked(exchange.number),
         )
         heapq.heappush(self._slowest, (response, exchange.number, slow))
         if len(self._slowest) > SLOWEST:

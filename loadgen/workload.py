@@ -90,6 +90,10 @@ class Traces:
         name = hexlify(low.to_bytes(8))  # The span is named by it, too.
         return self._begin + name + b"-" + name + (b"-01\r\n" if low < self._below else b"-00\r\n")
 
+    def asked(self, number: int) -> bool:
+        """Return whether the service was asked to keep the trace of a request."""
+        return (self._low + number * _ODD) & _MASK < self._below
+
     def trace_id(self, number: int) -> str:
         """Return the trace id of a request, 32 hexadecimal digits."""
         return f"{self._high:016x}{(self._low + number * _ODD) & _MASK:016x}"

@@ -57,6 +57,7 @@ async def test_every_request_carries_a_trace_and_the_slowest_are_named(serve: An
     (endpoint,) = result.endpoints
     assert len(endpoint.slowest) == 10
     assert {slow.trace_id for slow in endpoint.slowest} <= ids
+    assert all(slow.asked for slow in endpoint.slowest)
     assert endpoint.slowest[0].response == max(slow.response for slow in endpoint.slowest)
 
 
