@@ -88,7 +88,10 @@ def _state(status: RunStatus) -> str:
 def _bar(done: float, total: float, width: int) -> Table:
     """Return how far it is; in a table, as a bar alone does not end its line."""
     line = Table.grid()
-    line.add_row(ProgressBar(total=max(total, 1e-9), completed=min(done, total), width=width))
+    bar = ProgressBar(
+        total=max(total, 1e-9), completed=min(done, total), width=width, complete_style="cyan", finished_style="cyan"
+    )
+    line.add_row(bar)
     return line
 
 
