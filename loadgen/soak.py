@@ -31,6 +31,10 @@ _SHARE = 0.5
 """Share of the judged time that a process must have lived through to be judged: a replaced one began with caches to fill."""
 
 
+_NOTABLE = 0.01
+"""Share of its first value by which a figure must have grown to fail: in a minute a cache that fills looks like a leak."""
+
+
 class Slope(NamedTuple):
     """Growth in units an hour, and the interval around it."""
 
@@ -128,13 +132,17 @@ def _series(
 
 
 def _judge(judged: _Judged, allowed: float, series: Iterable[tuple[str, Sequence[float], Sequence[float]]]) -> Trend:
-    slopes = [(worker, found) for worker, times, values in series if (found := slope(times, values))]
+    slopes = [
+        (worker, found, found.low * (times[-1] - times[0]) / _HOUR >= _NOTABLE * values[0])
+        for worker, times, values in series
+        if (found := slope(times, values))
+    ]
     if not slopes:
         says = f"{judged.name}: not judged, the service gave too few figures"
         return Trend(figure=judged.figure, unit=judged.unit, allowed=allowed, verdict="TOO FEW", says=says)
-    worker, worst = max(slopes, key=lambda each: (each[1].low, each[1].high))
-    high = max(each.high for _, each in slopes)
-    verdict, words = _words(judged, allowed, worst, high)
+    worker, worst, notable = max(slopes, key=lambda each: (each[2], each[1].low, each[1].high))
+    high = max(each.high for _, each, _ in slopes)
+    verdict, words = _words(judged, allowed, worst, high, notable=notable)
     return Trend(
         figure=judged.figure,
         unit=judged.unit,
@@ -148,9 +156,9 @@ def _judge(judged: _Judged, allowed: float, series: Iterable[tuple[str, Sequence
     )
 
 
-def _words(judged: _Judged, allowed: float, worst: Slope, high: float) -> tuple[Steadiness, str]:
+def _words(judged: _Judged, allowed: float, worst: Slope, high: float, *, notable: bool) -> tuple[Steadiness, str]:
     found = f"{worst.per_hour:.3g} {judged.unit}/h ({worst.low:.3g} to {high:.3g})"
-    if worst.low > allowed:
+    if worst.low > allowed and notable:
         return "FAIL", f"{judged.name}: grows {found}, allowed {allowed:g}"
     if high > allowed:
         return "TOO FEW", f"{judged.name}: not clear, {found}, allowed {allowed:g}"

@@ -146,6 +146,8 @@ def test_what_is_not_clear_is_not_judged() -> None:
     (short,) = trends(_service("a", 0, seconds=600), Steady(memory_mb_per_hour=1), 600)
     assert short.verdict == "TOO FEW"
     assert "not clear" in short.says
+    (early,) = trends(_service("a", 20, seconds=45, level=1000), Steady(memory_mb_per_hour=1), 45)
+    assert early.verdict == "TOO FEW"
     (silent,) = trends(None, Steady(memory_mb_per_hour=1), _DAY)
     assert silent.verdict == "TOO FEW"
     (missing,) = trends(_service("a", 0), Steady(open_files_per_hour=1), _DAY)
