@@ -23,7 +23,7 @@ PATIENCE = 120.0
 
 
 class Load:
-    """A run under way, on the driver's core unless others are named."""
+    """A run under way, on the driver's core."""
 
     def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.process = process
@@ -57,13 +57,13 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(text: str, url: str, folder: Path, *flags: str, cores: Sequence[int] = (DRIVER_CORE,)) -> Iterator[Load]:
-    """Run the scenario that ``text`` is; what is still running at the block's end is ended."""
+def load(text: str, url: str, folder: Path, *flags: str, through: Sequence[str] = ()) -> Iterator[Load]:
+    """Run the scenario that ``text`` is, maybe ``through`` another program; what still runs at the block's end is ended."""
     folder.mkdir(parents=True)
     scenario = folder / "scenario.toml"
     scenario.write_text(text)
-    command = [sys.executable, "-m", "loadgen", str(scenario), "--target", url, "--data-dir", str(folder)]
-    with pinned([*command, "--run-id", "run", *flags], {}, cores) as process:
+    command = [*through, sys.executable, "-m", "loadgen", str(scenario), "--target", url, "--data-dir", str(folder)]
+    with pinned([*command, "--run-id", "run", *flags], {}, (DRIVER_CORE,)) as process:
         yield Load(process, folder / "runs" / "run")
 
 
