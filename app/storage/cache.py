@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 from redis.asyncio.retry import Retry
@@ -34,6 +35,8 @@ from app.storage.line import LineKeeper
 
 if TYPE_CHECKING:
     from app.storage.batch import Answered
+    from app.storage.line import Line
+    from app.storage.script import Script
 
 _SCRIPTS = Path(__file__).parent / "lua"
 FILL = (_SCRIPTS / "fill.lua").read_text()
@@ -165,10 +168,24 @@ class Cache:
             commands = [("DEL", key, lease_key(key)) for key in keys[start : start + KEYS_A_DELETE]]
             await self._ask(lambda _, commands=commands: commands)  # type: ignore[misc] # mypy does not see the default
 
-    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
-        """Run a Lua script in one round trip and return what it does. It may run twice, as any command may."""
-        _, replies = await self._ask(lambda _: [("EVAL", script, len(keys), *keys, *arguments)])
-        return replies[0]
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], *, count: int
+    ) -> list[Any]:
+        """Run a Lua script in one round trip and return what it does, a list of ``count``. It may run twice, as any command may."""
+        asked = (len(keys), *keys, *arguments)
+        if line := self._line():
+            reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self.round_trips += 1
+            script.ask(line, asked, count, reply)
+            try:
+                answer = await reply
+            except TimeoutError as error:
+                raise self._failed(error) from error
+            if answer is not None:
+                self._breaker.succeeded()
+                return cast("list[Any]", answer)
+        _, replies = await self._ask(lambda _: [("EVAL", script.text, *asked)])
+        return cast("list[Any]", replies[0])
 
     async def ping(self) -> None:
         """Raise CacheUnavailable unless Redis answers."""
@@ -190,12 +207,17 @@ class Cache:
         batch, self._batch = self._batch, None
         if batch is None:  # it was full before the tick was over
             return
-        line = None if self._breaker.is_open else self._lines.line()
+        line = self._line()
         if line is None:
             self._ask_for(batch)
             return
         self.round_trips += 1
-        line.ask(batch.keys, functools.partial(self._answered, batch), functools.partial(self._line_broke, batch))
+        packed = hiredis.pack_command(("MGET", *batch.keys))  # type: ignore[arg-type] # it takes any number
+        answered, broke = functools.partial(self._answered, batch), functools.partial(self._line_broke, batch)
+        line.ask(packed, len(batch.keys), answered, broke)
+
+    def _line(self) -> Line | None:
+        return None if self._breaker.is_open else self._lines.line()
 
     def _answered(self, batch: Batch, server: bytes, values: list[bytes | None]) -> None:
         self._breaker.succeeded()

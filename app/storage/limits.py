@@ -9,14 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.storage.script import Script
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.storage.cache import Cache
 
 _SCRIPTS = Path(__file__).parent / "lua"
-TAKE = (_SCRIPTS / "gcra.lua").read_text()
-GIVE_BACK = (_SCRIPTS / "gcra_return.lua").read_text()
+TAKE = Script((_SCRIPTS / "gcra.lua").read_text())
+GIVE_BACK = Script((_SCRIPTS / "gcra_return.lua").read_text())
 
 Demand = tuple[str, str, int, int, int]
 """Key, role, interval, depth and depth while alarmed, the latter three in microseconds: see gcra.lua."""
@@ -37,12 +39,12 @@ class RedisBuckets:
 
     async def take(self, demands: Sequence[Demand]) -> list[Level]:
         """Take one from each bucket that binds, or nothing from any when one of them is used up."""
-        flat = await self._cache.run(TAKE, *_arguments(demands))
+        flat = await self._cache.run(TAKE, *_arguments(demands), count=3 * len(demands))
         return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
 
     async def give_back(self, demands: Sequence[Demand]) -> None:
         """Put one back into each bucket, and set markers."""
-        await self._cache.run(GIVE_BACK, *_arguments(demands))
+        await self._cache.run(GIVE_BACK, *_arguments(demands), count=0)
 
 
 def _arguments(demands: Iterable[Demand]) -> tuple[list[str], list[str | int]]:

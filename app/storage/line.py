@@ -1,4 +1,4 @@
-"""A connection to Redis on which the next question does not wait for the answer to the last one.
+"""A connection to Redis on which the next question does not wait for the answer to the last one: reads and scripts.
 
 redis-py opens it, so addresses, TLS, passwords and the greeting are its own, and hands its socket over. From then on a
 question costs one write and its answer one callback: no task, no future, no timer of its own. Redis answers in order, so
@@ -20,9 +20,12 @@ from redis.exceptions import RedisError
 from app.storage.identity import RECHECK, server_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from redis.asyncio.connection import AbstractConnection
+
+    Replied = Callable[[bytes, Any], None]
+    """Takes the server's identity and the reply."""
 
 REOPEN_SECONDS = 1.0
 """Lines are opened no more often than this; while there is none, everything goes the ordinary way."""
@@ -35,22 +38,31 @@ _PACKED_RECHECK = hiredis.pack_command(RECHECK)  # type: ignore[arg-type] # it t
 
 
 class _Question:
-    __slots__ = ("answered", "broke", "count", "deadline", "recheck", "values")
+    __slots__ = ("answered", "broke", "count", "deadline", "recheck", "refusable", "reply")
 
     def __init__(
         self,
         count: int,
-        answered: Callable[[bytes, list[bytes | None]], None],
+        answered: Replied,
         broke: Callable[[Exception], None],
         deadline: float,
-        recheck: bool,  # noqa: FBT001 - a field
+        *,
+        recheck: bool,
+        refusable: bool,
     ) -> None:
         self.count = count
         self.answered = answered
         self.broke = broke
         self.deadline = deadline
         self.recheck = recheck
-        self.values: list[bytes | None] | None = None
+        self.refusable = refusable
+        self.reply: Any = None
+
+    def fits(self, reply: Any) -> bool:
+        """Say whether a reply can be one to this question. A refusal has a code, such as NOSCRIPT or OOM; ERR can mean anything."""
+        if isinstance(reply, list):
+            return len(reply) == self.count
+        return self.refusable and isinstance(reply, hiredis.ReplyError) and not str(reply).startswith("ERR")
 
 
 class Line(asyncio.Protocol):
@@ -61,6 +73,8 @@ class Line(asyncio.Protocol):
 
     def __init__(self, connection: AbstractConnection, *, timeout: float) -> None:
         self.server = server_of(connection)
+        self.scripts: set[str] = set()
+        """Digests of the scripts that it has carried."""
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_MORE)
@@ -82,19 +96,23 @@ class Line(asyncio.Protocol):
 
     def ask(
         self,
-        keys: Sequence[str],
-        answered: Callable[[bytes, list[bytes | None]], None],
+        packed: bytes,
+        count: int,
+        answered: Replied,
         broke: Callable[[Exception], None],
+        *,
+        refusable: bool = False,
     ) -> None:
-        """Read keys. Later one of the two is called, once: with the server's identity and values, or with why not.
+        """Send a command whose reply is a list of ``count`` or, if it is ``refusable``, the error that says why not.
 
-        ``broke`` gets a TimeoutError when the reply was not there in time, and anything else when the keys may be read
-        elsewhere.
+        Later one of the two is called, once: with the server's identity and the reply, or with why there is none.
+        ``broke`` gets a TimeoutError when the reply was not there in time, and anything else when the command may be
+        sent elsewhere.
         """
-        packed = hiredis.pack_command(("MGET", *keys))  # type: ignore[arg-type] # it takes any number
         recheck = self.server.is_due
         self._transport.write(packed + _PACKED_RECHECK if recheck else packed)
-        self._asked.append(_Question(len(keys), answered, broke, time.monotonic() + self._timeout, recheck))
+        deadline = time.monotonic() + self._timeout
+        self._asked.append(_Question(count, answered, broke, deadline, recheck=recheck, refusable=refusable))
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout, self._look)
 
@@ -119,18 +137,18 @@ class Line(asyncio.Protocol):
         if not self._asked:
             raise RedisConnectionError("a reply to no question")
         question = self._asked[0]
-        if question.values is None:
-            if not isinstance(reply, list) or len(reply) != question.count:
+        if question.reply is None:
+            if not question.fits(reply):
                 raise RedisConnectionError("a refusal, or a reply to another question")
-            question.values = reply
-            if question.recheck:  # the values count only when the server is still the same after them
+            question.reply = reply
+            if question.recheck:  # the reply counts only when the server is still the same after it
                 return
         elif isinstance(reply, bytes):
             self.server.recheck(reply)
         else:
             raise RedisConnectionError("the server does not say who it is")
         self._asked.popleft()
-        question.answered(self.server.digest, question.values)
+        question.answered(self.server.digest, question.reply)
 
     def _look(self) -> None:
         """See whether the oldest question has waited too long. One timer goes round for all of them."""

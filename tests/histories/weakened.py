@@ -18,6 +18,7 @@ from app.repositories.invalidations import SETTLE, Invalidations
 from app.repositories.keys import session_key
 from app.repositories.sessions import BY_TOKEN, END, USER, WITH_USER, Sessions
 from app.storage.cache import Cache, Fill, Lease, lease_key
+from app.storage.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -144,7 +145,7 @@ def believes_any_server(patch: pytest.MonkeyPatch) -> None:
     async def read(self: Cache, keys: Sequence[str]) -> list[bytes | None]:
         if self.in_doubt.is_set():
             raise CacheUnavailable("what was missed while Redis was away has to be deleted first")
-        values = await self.run("return redis.call('MGET', unpack(KEYS))", keys, [])
+        values = await self.run(Script("return redis.call('MGET', unpack(KEYS))"), keys, [], count=len(keys))
         return [value and value[IDENTITY_BYTES:] for value in values]
 
     def want(_: Cache, *__: object) -> None:
@@ -227,4 +228,4 @@ def _fill_from(copy: Copy, database: Any) -> None:
 
 
 async def _delete(cache: Cache, key: str) -> None:
-    await cache.run("return redis.call('DEL', KEYS[1])", [key], [])
+    await cache.run(Script("return {redis.call('DEL', KEYS[1])}"), [key], [], count=1)

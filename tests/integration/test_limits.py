@@ -22,6 +22,7 @@ from app.handlers.limits import HOT, TABLE
 from app.security.limits import Demand, Limit, MemoryBuckets, Role
 from app.storage.cache import Cache
 from app.storage.limits import GIVE_BACK, TAKE, RedisBuckets
+from app.storage.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -144,12 +145,13 @@ async def test_redis_and_memory_decide_alike(
         keys, arguments = [one.key for one in wanted], [value for one in wanted for value in one[1:]]
         if is_return:
             # Redis's own clock ends keys: here time stands still for it, so nothing may depend on an end.
-            script = GIVE_BACK.replace("redis.call('TIME')", clock)
+            script = Script(GIVE_BACK.text.replace("redis.call('TIME')", clock))
             if "marker" not in roles:
-                await cache.run(script, keys, arguments)
+                await cache.run(script, keys, arguments, count=0)
                 memory.give_back(wanted)
         else:
-            flat = await cache.run(TAKE.replace("redis.call('TIME')", clock), keys, arguments)
+            script = Script(TAKE.text.replace("redis.call('TIME')", clock))
+            flat = await cache.run(script, keys, arguments, count=3 * len(keys))
             assert [value for level in memory.take(wanted) for value in level] == flat
 
 

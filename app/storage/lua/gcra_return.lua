@@ -1,5 +1,5 @@
 -- Give back what a request took under several limits, and set the marker of a client that is known from now on.
--- KEYS and ARGV as of gcra.lua. Returns nothing.
+-- KEYS and ARGV as of gcra.lua. Returns an empty list.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -16,3 +16,4 @@ for i, key in ipairs(KEYS) do
         end
     end
 end
+return {}
