@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError, IntegrityError, OperationalError
+from tortoise.exceptions import DBConnectionError
 
-from app.errors import DatabaseUnavailable, DatabaseUnfit, GatewatchError
+from app.errors import DatabaseUnavailable, DatabaseUnfit
 from app.storage.schema import configuration
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _AWAY = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresIOError,
 )
-"""What a server that is away, restarting, full, read-only closed to us or too slow raises; Tortoise translates none of it."""
+"""What a server that is away, restarting, full, read-only closed to us or too slow raises."""
 
 _UNFIT = (
     asyncpg.InsufficientPrivilegeError,
@@ -42,7 +42,7 @@ _UNFIT = (
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedTableError,
 )
-"""What a server that lacks our schema, or does not let us use it, raises; Tortoise makes OperationalError of it."""
+"""What a server that lacks our schema, or does not let us use it, raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,10 @@ class Database:
         # At debug level it logs the parameters of every statement: addresses and hashes.
         logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
         # In a task of its own: Tortoise finds its context in a context variable, which must not leak to the caller.
-        await asyncio.get_running_loop().create_task(_initialise(context, config))
+        client = await asyncio.get_running_loop().create_task(_initialise(context, config))
         # One bound over waiting and asking together, a little past the longer of the two, so that theirs speak first.
         deadline = max(options.max_wait, options.query_timeout) + 0.2
-        return cls(context, cast("Client", context.connections.get("default")), deadline)
+        return cls(context, client, deadline)
 
     async def fetch(self, statement: Statement, *values: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows.
@@ -123,20 +123,13 @@ class Database:
             return rows
         try:
             async with asyncio.timeout(self._deadline):
-                return cast("list[dict[str, Any]]", await self._client.execute_query_dict(statement.sql, list(values)))
-        except GatewatchError:
-            raise
-        except IntegrityError as error:
-            cause = error.__cause__
-            if isinstance(cause, asyncpg.UniqueViolationError):
-                raise UniqueViolation(cause.constraint_name or "") from error
-            raise
-        except OperationalError as error:
-            if isinstance(error.__cause__, _UNFIT):
-                raise DatabaseUnfit(
-                    "the database does not have the present schema or does not let us use it; run `gatewatch migrate`"
-                ) from error
-            raise
+                return await self._client.fetch(statement.sql, values)
+        except asyncpg.UniqueViolationError as error:
+            raise UniqueViolation(error.constraint_name or "") from error
+        except _UNFIT as error:
+            raise DatabaseUnfit(
+                "the database does not have the present schema or does not let us use it; run `gatewatch migrate`"
+            ) from error
         except _AWAY as error:
             raise DatabaseUnavailable(f"PostgreSQL did not answer: {type(error).__name__}") from error
 
@@ -150,6 +143,9 @@ class Database:
                 pool.terminate()
 
 
-async def _initialise(context: TortoiseContext, config: dict[str, Any]) -> None:
+async def _initialise(context: TortoiseContext, config: dict[str, Any]) -> Client:
     await context.__aenter__()
     await context.init(config=config)
+    client = cast("Client", context.connections.get("default"))
+    await client.create_connection(with_db=True)  # the pool, that is
+    return client

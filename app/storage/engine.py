@@ -16,7 +16,7 @@ from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from app.errors import DatabaseUnavailable, PoolExhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 VALIDATION_QUERY = "SELECT 1"
 VALIDATION_TIMEOUT = 1.0
@@ -49,6 +49,17 @@ class TimedConnection(asyncpg.Connection):
 
     idle_since: float = 0.0
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it is open, and no query is being cancelled on it."""
+        protocol: Any = getattr(self, "_protocol", None)  # there is no public way to ask
+        return not self.is_closed() and not protocol._is_cancelling()  # noqa: SLF001 - the same
+
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+        """Skip asyncpg's reset query: no session state is ever changed, and it would cost a round trip a query."""
+        if self.is_in_transaction():
+            await super().reset(timeout=timeout)
+
 
 class MeteredPool(Pool):
     """A pool in which nobody waits longer than ``max_wait`` seconds.
@@ -66,7 +77,7 @@ class MeteredPool(Pool):
         clock: Callable[[], float] = time.monotonic,
         **options: Any,
     ) -> None:
-        super().__init__(None, setup=self._validate, reset=_keep, **options)
+        super().__init__(None, setup=self._validate, **options)
         self._meter = meter
         self._max_wait = max_wait
         self._validate_after = validate_after
@@ -75,37 +86,53 @@ class MeteredPool(Pool):
         self._lent: set[PoolConnectionProxy[Any]] = set()
 
     async def _validate(self, connection: PoolConnectionProxy[Any]) -> None:
-        idle_since = cast("TimedConnection", connection).idle_since
-        if idle_since and self._clock() - idle_since > self._validate_after:
+        if self._is_stale(cast("TimedConnection", connection)):
             await connection.execute(VALIDATION_QUERY, timeout=VALIDATION_TIMEOUT)
 
     async def _acquire(self, timeout: float | None) -> PoolConnectionProxy[Any]:  # noqa: ASYNC109 - asyncpg's signature
         del timeout  # every caller has the same bound
         meter, begin = self._meter, self._clock()
         meter.enqueue()
-        limit = asyncio.timeout(self._max_wait)
         try:
-            async with limit:
-                connection = await self._first_sound()
+            connection = await (self._next() if self._lies_ready() else self._next_sound())
         except BaseException as error:
-            meter.give_up(self._clock() - begin, timed_out=limit.expired())
-            if limit.expired() and isinstance(error, TimeoutError):
-                raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
+            meter.give_up(self._clock() - begin, timed_out=isinstance(error, PoolExhausted))
             raise
         self._lent.add(connection)
         meter.lend(self._clock() - begin)
         meter.opened = self.get_size()
         return connection
 
-    async def _first_sound(self) -> PoolConnectionProxy[Any]:
-        for _ in range(self._attempts):
-            idle = self.get_idle_size()
-            try:
-                return cast("PoolConnectionProxy[Any]", await super()._acquire(None))  # type: ignore[misc] # private there
-            except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-                if not idle:  # it was a new connection that failed: the server is away
-                    raise
-        raise DatabaseUnavailable("no database connection was sound")
+    def _lies_ready(self) -> bool:
+        """Say whether the connection that is next in turn can be had without waiting: it is open, and need not be validated."""
+        pool: Any = self
+        for holder in reversed(pool._queue._queue):  # noqa: SLF001 - asyncpg lends the open one that was returned last
+            if holder.is_connected():
+                return not self._is_stale(holder._con)  # noqa: SLF001 - there is no public way to ask
+        return False
+
+    def _is_stale(self, connection: TimedConnection) -> bool:
+        return bool(connection.idle_since) and self._clock() - connection.idle_since > self._validate_after
+
+    async def _next(self) -> PoolConnectionProxy[Any]:
+        return cast("PoolConnectionProxy[Any]", await super()._acquire(None))  # type: ignore[misc] # private there
+
+    async def _next_sound(self) -> PoolConnectionProxy[Any]:
+        limit = asyncio.timeout(self._max_wait)
+        try:
+            async with limit:
+                for _ in range(self._attempts):
+                    idle = self.get_idle_size()
+                    try:
+                        return await self._next()
+                    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                        if not idle:  # it was a new connection that failed: the server is away
+                            raise
+                raise DatabaseUnavailable("no database connection was sound")
+        except TimeoutError:
+            if limit.expired():
+                raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
+            raise
 
     async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         """Take a connection back. It counts as returned at once: the next caller may have it before we hear of it."""
@@ -114,7 +141,12 @@ class MeteredPool(Pool):
             self._lent.discard(connection)
             self._meter.give_back()
         if (held := getattr(connection, "_con", None)) is not None:  # there is no public way to ask
-            cast("TimedConnection", held).idle_since = self._clock()
+            held.idle_since = self._clock()
+            if held.is_at_rest:
+                # Then nothing waits for the server, and none of the tasks is needed by which asyncpg outlives its caller.
+                held._on_release()  # noqa: SLF001 - what its release does, but for the tasks
+                await connection._holder.release(RELEASE_TIMEOUT)  # noqa: SLF001 - the same
+                return
         # A query that was given up is being cancelled over a connection of its own, which a frozen server never
         # answers; past this bound the connection is cut instead.
         giving = asyncio.ensure_future(super().release(connection, timeout=RELEASE_TIMEOUT))
@@ -129,10 +161,6 @@ def _told(giving: asyncio.Future[None]) -> None:
         giving.exception()
 
 
-async def _keep(_: Any) -> None:
-    """Skip asyncpg's reset query: no session state is ever changed, and it would cost a round trip a query."""
-
-
 class Client(AsyncpgDBClient):
     """Tortoise's client on a MeteredPool."""
 
@@ -145,6 +173,13 @@ class Client(AsyncpgDBClient):
             **{name: value for name, value in options.items() if name != "connection_class"},
         )
         return await pool
+
+    async def fetch(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+        """Run a statement and return its rows, or raise what asyncpg or the pool raises: Tortoise's ways to it cost as much again."""
+        if self._pool is None:
+            raise asyncpg.InterfaceError("the pool is closed")
+        async with self._pool.acquire() as connection:
+            return [dict(row) for row in await connection.fetch(sql, *values)]
 
 
 client_class = Client
