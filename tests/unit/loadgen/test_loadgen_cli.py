@@ -117,7 +117,7 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
     broken.write_text("users = [")
     data = tmp_path / "data"
     for arguments, says in [
-        (["nope"], "unknown scenario 'nope'; the known ones are baseline, journeys, peak, smoke"),
+        (["nope"], "unknown scenario 'nope'; the known ones are baseline, journeys, knee, peak, smoke"),
         ([str(broken)], f"scenario {broken}: "),
         (["smoke", "--target", "ftp://127.0.0.1:1"], "must look like http://host:port"),
         (["smoke", "--slo", str(tmp_path / "none.toml")], "cannot read targets"),
