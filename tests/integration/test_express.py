@@ -221,13 +221,19 @@ async def test_no_spoilt_request_tells_the_ways_apart(caller: Caller, monkeypatc
         writer.transport.abort()
         return re.sub(rb'"trace_id":"\w+"', b"", answers)
 
-    for _ in range(REQUESTS // 20):
-        requests = [spoilt(chance, caller.request(path, "User-Agent: x")) for path in PATHS * 10]
+    async def both_ways(requests: list[bytes]) -> list[tuple[bytes, bytes]]:
         express = await asyncio.gather(*map(all_of, requests))
         with monkeypatch.context() as patch:
             patch.setattr(Express, "read", lambda *_: None)
-            ordinary = await asyncio.gather(*map(all_of, requests))
-        for request, one, other in zip(requests, express, ordinary, strict=True):
+            return list(zip(express, await asyncio.gather(*map(all_of, requests)), strict=True))
+
+    for _ in range(REQUESTS // 20):
+        requests = [spoilt(chance, caller.request(path, "User-Agent: x")) for path in PATHS * 10]
+        for request, pair in zip(requests, await both_ways(requests), strict=True):
+            one, other = pair
+            for _ in range(5):  # an end that comes before all was read is a reset, which may take an answer with it
+                if one != other:
+                    [(one, other)] = await both_ways([request])
             assert one == other, request
 
 
