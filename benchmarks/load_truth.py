@@ -7,10 +7,6 @@ the intended time, out of its raw samples; those of the others are what they pri
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import os
-import re
 import socket
 import sys
 import tempfile
@@ -18,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.instance import DRIVER_CORE, SERVER_CORE, free_port, pinned, wait_for
-from benchmarks.load_rivals import NAMES, Asked, hey, k6, wrk
+from benchmarks.instance import SERVER_CORE, free_port, pinned, wait_for
+from benchmarks.load_rivals import NAMES, Asked
 from benchmarks.load_run import asking_hello, load
 from benchmarks.load_theory import (
     interval,
@@ -29,7 +25,7 @@ from benchmarks.load_theory import (
     quantile_of_mm1,
     quantile_of_stall,
 )
-from benchmarks.rivals import RivalMissing
+from benchmarks.load_told import FIRST, QUANTILES, beside, of_hey, of_k6, of_wrk
 from benchmarks.table import Row
 from loadgen.samples import read_samples
 
@@ -37,13 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.load_theory import Spread
-
-QUANTILES = (0.5, 0.95, 0.99)
-Told = dict[float, float]
-"""Seconds by share of requests."""
-
-FIRST = ("nice", "-n", "-20") if os.geteuid() == 0 else ()
-"""Who may goes before all others on its core: a queue whose server must wait for a core is another queue."""
+    from benchmarks.load_told import Told
 
 SERVICE = 0.01
 QUEUE_SECONDS = 60.0
@@ -56,12 +46,6 @@ STALL_CONNECTIONS = 10
 STALL_USERS = 200
 STALL_SLACK = 0.02
 """Seconds: two requests' distance, for the step between neighbours and the second's place among them."""
-
-WRK_PERCENTILES = """
-done = function(summary, latency, requests)
-  io.write(string.format("told %d %d %d\\n", latency:percentile(50), latency:percentile(95), latency:percentile(99)))
-end
-"""
 
 
 class Case(NamedTuple):
@@ -96,7 +80,7 @@ def _queue(case: Case, folder: Path) -> Row:
     theirs = None
     if case.gaps == "fixed":
         with _server(case.service, SERVICE) as again:
-            theirs = _beside(partial(_k6, Asked(again.url, QUEUE_CONNECTIONS, QUEUE_SECONDS, case.rate), folder))
+            theirs = beside(partial(of_k6, Asked(again.url, QUEUE_CONNECTIONS, QUEUE_SECONDS, case.rate), folder))
     return row_of_queue(case, ours, theirs, server.told)
 
 
@@ -131,20 +115,15 @@ def _stall(folder: Path) -> Row:
         ours = _ours(server.url, folder / "stall", STALL_RATE, STALL_SECONDS, STALL_CONNECTIONS, "constant")
     stall = server.told
     with _server("stall", STALL) as server:
-        asked = Asked(server.url, STALL_USERS, STALL_SECONDS, STALL_RATE)
-        of_k6 = _beside(partial(_k6, asked, folder))
+        k6 = beside(partial(of_k6, Asked(server.url, STALL_USERS, STALL_SECONDS, STALL_RATE), folder))
     with _server("stall", STALL) as server:
-        script = folder / "told.lua"
-        script.write_text(WRK_PERCENTILES)
-        asked = Asked(server.url, STALL_CONNECTIONS, STALL_SECONDS)
-        of_wrk = _beside(partial(_wrk, asked, script))
+        wrk = beside(partial(of_wrk, Asked(server.url, STALL_CONNECTIONS, STALL_SECONDS), folder))
     with _server("stall", STALL) as server:
-        asked = Asked(server.url, STALL_CONNECTIONS, STALL_SECONDS)
-        of_hey = _beside(partial(_hey, asked))
-    return row_of_stall(stall, ours, of_k6, of_wrk, of_hey)
+        hey = beside(partial(of_hey, Asked(server.url, STALL_CONNECTIONS, STALL_SECONDS)))
+    return row_of_stall(stall, ours, k6, wrk, hey)
 
 
-def row_of_stall(stall: float, ours: Told, of_k6: Told, of_wrk: Told, of_hey: Told) -> Row:
+def row_of_stall(stall: float, ours: Told, k6: Told, wrk: Told, hey: Told) -> Row:
     """Say whether everybody who was due while nothing was answered, for ``stall`` seconds in our run, is in the percentiles."""
     true = {q: quantile_of_stall(STALL_SECONDS, stall, q) for q in QUANTILES}
     return Row(
@@ -152,15 +131,15 @@ def row_of_stall(stall: float, ours: Told, of_k6: Told, of_wrk: Told, of_hey: To
         conditions=f"{STALL_RATE:g} requests/s for {STALL_SECONDS:.0f} s, {STALL_CONNECTIONS} connections",
         ours=_words(ours),
         rival=f"{NAMES['k6']} with {STALL_USERS} users; wrk, as it corrects itself; hey, a closed loop",
-        theirs="; ".join(_words(told) for told in (of_k6, of_wrk, of_hey)),
+        theirs="; ".join(_words(told) for told in (k6, wrk, hey)),
         target=f"after {stall:.3f} s exactly {_words(true)}, within {STALL_SLACK * 1000:g} ms",
         met=all(abs(ours[q] - true[q]) <= STALL_SLACK for q in QUANTILES),
         figures={
             **_figures("", ours),
             **_figures("theory_", true),
-            **_figures("rival_k6_", of_k6),
-            **_figures("rival_wrk_", of_wrk),
-            **_figures("rival_hey_", of_hey),
+            **_figures("rival_k6_", k6),
+            **_figures("rival_wrk_", wrk),
+            **_figures("rival_hey_", hey),
         },
     )
 
@@ -199,59 +178,6 @@ def _ours(url: str, folder: Path, rate: float, seconds: float, connections: int,
         ours.result(seconds)
         took = [wait + connect + last for _, wait, connect, _, last, *_ in read_samples(ours.folder / "samples-0.bin")]
     return {q: percentile(took, q) for q in QUANTILES}
-
-
-def _beside(measured: Callable[[], Told]) -> Told:
-    """Return what a rival says, or nothing when it is not here."""
-    try:
-        return measured()
-    except RivalMissing as missing:
-        print(f"  {missing}", file=sys.stderr)
-        return {}
-
-
-def _k6(asked: Asked, folder: Path) -> Told:
-    summary = folder / "k6.json"
-    _said(k6(asked, "--summary-export", str(summary)))
-    return told_by_k6(summary.read_text())
-
-
-def _wrk(asked: Asked, script: Path) -> Told:
-    return told_by_wrk(_said(wrk(asked, "-s", str(script))))
-
-
-def _hey(asked: Asked) -> Told:
-    return told_by_hey(_said(hey(asked)))
-
-
-def told_by_k6(summary: str) -> Told:
-    """Read k6's summary, which is in milliseconds."""
-    told = json.loads(summary)["metrics"]["http_req_duration"]
-    return {q: told[f"p({q * 100:g})"] / 1000 for q in QUANTILES}
-
-
-def told_by_wrk(said: str) -> Told:
-    """Read what our script for wrk says, in microseconds."""
-    found = re.search(r"^told (\d+) (\d+) (\d+)$", said, re.MULTILINE)
-    return {q: int(us) / 1e6 for q, us in zip(QUANTILES, found.groups(), strict=True)} if found else {}
-
-
-def told_by_hey(said: str) -> Told:
-    """Read hey's summary, which is in seconds."""
-    return {
-        q: float(found[1])
-        if (found := re.search(rf"^\s*{q * 100:g}%+ in ([\d.]+) secs", said, re.MULTILINE))
-        else math.nan
-        for q in QUANTILES
-    }
-
-
-def _said(command: list[str]) -> str:
-    """Run a load generator on its core, and return what it printed."""
-    with tempfile.TemporaryFile() as output, pinned([*FIRST, *command], {}, (DRIVER_CORE,), output) as process:
-        process.wait(STALL_SECONDS + QUEUE_SECONDS + 60)
-        output.seek(0)
-        return output.read().decode()
 
 
 def _words(told: Told) -> str:

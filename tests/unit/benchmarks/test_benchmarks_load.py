@@ -27,7 +27,8 @@ from benchmarks.load_theory import (
     quantile_of_stall,
     responses,
 )
-from benchmarks.load_truth import QUANTILES, row_of_stall, told_by_hey, told_by_k6, told_by_wrk
+from benchmarks.load_told import QUANTILES, told_by_hey, told_by_k6, told_by_wrk
+from benchmarks.load_truth import row_of_stall
 from loadgen.plan import load_scenario
 from loadgen.results import EndpointResult, Moment, Result, RunStatus
 from loadgen.scenario import Scenario
