@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from observability.model import SNAPSHOT_VERSION, Histogram, RedisServer, Snapshot
+from observability.model import SNAPSHOT_VERSION, RedisServer, Snapshot
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.requests import MOST_SERIES, RequestSeries
 from observability.record.runtime import RuntimeMeter
@@ -35,7 +35,7 @@ class Recorder:
         self.instance = instance
         self.worker = worker or uuid4().hex[:12]
         self.started = clock()
-        self.requests = _SplitSeries(most_series, bounds)
+        self.requests = RequestSeries(most_series, bounds)
         self.runtime = RuntimeMeter()
         self.in_flight = 0
         """Requests whose first byte has come and whose last has not gone."""
@@ -83,17 +83,3 @@ class Recorder:
             bounds=self.bounds,
             database_cpu=self.database_cpu,
         )
-
-
-class _SplitSeries(RequestSeries):
-    """Series whose histograms are split at the same bounds."""
-
-    def __init__(self, most: int, bounds: tuple[float, ...]) -> None:
-        super().__init__(most)
-        self._bounds = bounds
-
-    def _open(self, key: tuple[str, str, int, str]) -> Histogram:
-        series = super()._open(key)
-        if not series.parts:
-            series.split_at(self._bounds)
-        return series

@@ -17,10 +17,11 @@ _Key = tuple[str, str, int, str]
 
 
 class RequestSeries:
-    """One histogram of durations for each (method, route, status, error)."""
+    """One histogram of durations for each (method, route, status, error), split at ``bounds`` (seconds)."""
 
-    def __init__(self, most: int = MOST_SERIES) -> None:
+    def __init__(self, most: int = MOST_SERIES, bounds: tuple[float, ...] = ()) -> None:
         self._most = most
+        self._bounds = bounds
         self._series: dict[_Key, Histogram] = {}
         self._frozen: dict[_Key, tuple[float, Distribution]] = {}
 
@@ -39,7 +40,11 @@ class RequestSeries:
         if len(self._series) >= self._most:
             # The class of the status is kept, so that errors stay errors: five series at most.
             key = (OTHER_METHOD, OVERFLOW_ROUTE, key[2] // 100 * 100, "")
-        return self._series.setdefault(key, Histogram())
+        known = self._series.get(key)
+        if known is None:
+            known = self._series[key] = Histogram()
+            known.split_at(self._bounds)
+        return known
 
     def _freeze_one(self, key: _Key, series: Histogram) -> Distribution:
         known = self._frozen.get(key)
