@@ -92,8 +92,15 @@ class Follower:
         if known >= fine:
             return _id_at(min(known, now - _REREAD))
         past = max(known, now - min(HOUR, _MOST_BACKFILL * TEN / workers))
-        self._past = (_id_at(past), _id_at(fine))
-        return self._past[1]
+        first = await self._first_id(redis, fine) or _id_at(now)
+        self._past = (_id_at(past), first)
+        return first
+
+    async def _first_id(self, redis: Commands, since: float) -> bytes | None:
+        """Return the first entry since a time: of a large fleet the stream of seconds may not reach back so far."""
+        async with asyncio.timeout(_READ_TIMEOUT):
+            entries = await read_entries(redis, self._key, _id_at(since), 1)
+        return entries[0][0] if entries else None
 
     async def _workers(self, redis: Commands, now: float) -> float:
         """Return about how many workers publish, judged by the last two seconds; one at least."""

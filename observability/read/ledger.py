@@ -53,6 +53,8 @@ class Track:
 
     def __init__(self, newest: Snapshot) -> None:
         self.newest = newest
+        self.fine = True
+        """Whether the newest is one of every second."""
         self._points: deque[tuple[float, bytes]] = deque(maxlen=POINT_SECONDS)
 
     def add(self, snapshot: Snapshot, point: Point) -> None:
@@ -122,9 +124,12 @@ class Ledger:
         if track is None:
             self._make_room()
             track = self.tracks[snapshot.worker] = Track(snapshot)
+            track.fine = fine
+        # What was done since a snapshot that is ten seconds old belongs to no single second.
+        single, track.fine = fine and track.fine, fine
         track.add(snapshot, _point_of(snapshot, self._internal))
         second = second_of(snapshot.taken)
-        self.history.add(second, slot, fine=fine)
+        self.history.add(second, slot, fine=single)
         self._touched = second if self._touched is None else min(self._touched, second)
         if snapshot.redis is not None:
             self._note_redis(second, snapshot.redis)

@@ -127,26 +127,29 @@ async def test_a_successor_goes_on(fleet: Fleet) -> None:
     assert (await fleet.views())[0].firing == 1
 
 
-async def test_who_lost_the_lease_cannot_write(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watcher that stood still while another took over changes nothing when it goes on."""
+async def test_who_lost_the_lease_cannot_write(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A watcher that stood still while another took over changes nothing when it goes on, and tells of nothing."""
     await fleet.pass_on(15, failing=True, watching=(0,))
-    first, look = fleet.stores[0], fleet.stores[0].view
+    look = fleet.stores[0].view
+    written = []
 
     async def stand_still() -> View:
         seen = await look()
         await fleet.redis.delete(LEASE_KEY)
         await fleet.watches[1].tick()
+        written.append(await fleet.redis.get(BOARD_KEY))
+        fleet.now += 1
         return seen
 
-    monkeypatch.setattr(first, "view", stand_still)
-    fleet.now += 5
+    monkeypatch.setattr(fleet.stores[0], "view", stand_still)
+    fleet.now += 10
     await fleet.watches[0].tick()
-    written = await fleet.redis.get(BOARD_KEY)
     assert await fleet.redis.get(LEASE_KEY) == b"two"
-    fleet.now += 1
-    await fleet.watches[0].tick()
-    assert await fleet.redis.get(BOARD_KEY) == written
+    assert [await fleet.redis.get(BOARD_KEY)] == written
     assert await fleet.redis.ttl(BOARD_KEY) > 0
+    assert sum("firing" in record.message for record in caplog.records) == 1
 
 
 async def test_a_board_that_redis_lost_is_written_again(fleet: Fleet) -> None:

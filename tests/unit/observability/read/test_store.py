@@ -125,6 +125,17 @@ async def test_a_late_console_has_the_hour() -> None:
     assert set((await store.series()).rate) == {1.0}
 
 
+async def test_a_short_stream_of_seconds_is_joined_to_the_hour() -> None:
+    """Where single seconds reach back less far, tens of seconds go on to there, and no second shows ten of them."""
+    stream, clock = Stream(), Clock()
+    Worker(stream, clock.now - 1000).work(clock.now, fine_from=clock.now - 105)
+    store = _store(stream, clock)
+    assert set((await store.series(seconds=3600, step=10)).rate) == {1.0}
+    seconds = await store.series()
+    assert set(seconds.rate) == {1.0}
+    assert 100 <= len(seconds.at) <= 105
+
+
 async def test_who_did_not_look_for_long_misses_nothing() -> None:
     """What happened while nobody looked is read from the coarse stream when somebody looks again."""
     stream, clock = Stream(), Clock()
