@@ -51,9 +51,11 @@ class Load:
             return ""
 
     def result(self, seconds: float) -> Result:
-        """Wait for a run of so many seconds to end, and return what it wrote."""
-        self.process.wait(seconds + PATIENCE)
-        return msgspec.json.decode((self.folder / RESULT_FILE).read_bytes(), type=Result)
+        """Wait for a run of so many seconds to end, and return what it wrote; raise RuntimeError when it wrote nothing."""
+        code, written = self.process.wait(seconds + PATIENCE), self.folder / RESULT_FILE
+        if not written.exists():
+            raise RuntimeError(f"the load ended with code {code} and without a result")
+        return msgspec.json.decode(written.read_bytes(), type=Result)
 
 
 @contextlib.contextmanager
