@@ -82,7 +82,7 @@ async def test_a_full_disk_takes_the_page_and_not_the_verdict(service: Any, serv
     """What could be written is there, the rest is named in one line, and the verdict is told all the same."""
 
     def small() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, 15_000))
 
     async with serving(service) as target:
         process = await _start(tmp_path, target, "--junit", "/dev/full", preexec_fn=small)
