@@ -13,6 +13,7 @@ import socket
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -467,6 +468,18 @@ async def test_a_miss_is_limited_once(serve: Serve, monkeypatch: pytest.MonkeyPa
             await service.parts.cache.delete([key_of(caller)])
             statuses += [answer.split()[1] for answer in await caller.say(caller.request("/auth/check"))]
         assert statuses == [b"204"] * 4 + [b"429"]
+
+
+async def test_each_client_behind_a_proxy_has_its_own_limit(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is listed says on the express way, too, whom it speaks for."""
+    async with serve(limit_checks=(3, 3600), trusted_proxies=(ip_network("127.0.0.0/8"),)) as service:
+        bearer = await service.person()
+        await service.client.get("/auth/me", headers=bearer)
+        caller = watched(service, bearer["Authorization"], monkeypatch)
+        for address in ("203.0.113.1", "203.0.113.2"):
+            request = caller.request("/auth/check", f"X-Forwarded-For: {address}")
+            assert [(await caller.say(request))[0].split()[1] for _ in range(4)] == [b"204"] * 3 + [b"429"]
+        assert caller.ordinary == 0
 
 
 async def test_each_request_is_recorded_once(caller: Caller, service: Service, redis: Server) -> None:
