@@ -24,13 +24,16 @@ AFTER = Statement(
     FROM (
         SELECT id, email, email_verified_at, role, created_at, disabled_at
         FROM users WHERE id > $1 ORDER BY id LIMIT {MOST_ITEMS + 1}
-    ) u CROSS JOIN LATERAL (SELECT name FROM profiles WHERE user_id = u.id OFFSET 0) p
+    ) u JOIN (
+        SELECT user_id, name FROM profiles WHERE user_id > $1 ORDER BY user_id LIMIT {MOST_ITEMS + 1}
+    ) p ON p.user_id = u.id
     ORDER BY u.id LIMIT $2
     """,  # noqa: S608 - a constant of ours
     may_lag=True,
 )
-"""Each profile is looked up by itself (OFFSET 0 keeps it so): merging the tables may read one of them from its beginning.
-The limit that is known beforehand gives a plan for all cursors; otherwise each page is planned anew."""
+"""Both tables are read from the cursor on and merged: two ways down a tree, however many there are on the page. No profile is
+without a user, so those of the next users are among the next profiles. Without a bound on each side one of them might be
+read from its beginning; one that is known beforehand gives a plan for all cursors, where each page was planned anew."""
 
 ADD = Statement(
     "user_add",
