@@ -97,7 +97,7 @@ class TurnedFeed:
             raise RuntimeError("the feed is broken")
         return self.shown
 
-    async def series(self, since: float = 0.0, seconds: int = 300, step: int = 1) -> Series:
+    async def series(self, since: float = 0.0, seconds: int = 300, step: int = 1) -> Series:  # noqa: ARG002 - the port's
         """Return a point for each second that was put in, whatever the step."""
         at = tuple(second for second in self.seconds if second > since)[-seconds:]
         columns = {name: (0.123456,) * len(at) for name in Series.__struct_fields__ if name != "at"}
