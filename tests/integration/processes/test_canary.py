@@ -291,12 +291,18 @@ def cache(serve: Serve) -> dict[str, bytes]:
     """Return every value of Redis under its key; users under one name."""
     held: dict[str, bytes] = {}
     with Redis.from_url(serve.instance.redis_url) as redis:
+        readers: dict[bytes, Callable[[bytes], Any]] = {
+            b"none": lambda _: b"",  # its time was over
+            b"string": redis.get,
+            b"stream": redis.xrange,
+            b"hash": redis.hgetall,
+            b"list": lambda key: redis.lrange(key, 0, -1),
+            b"set": redis.smembers,
+            b"zset": lambda key: redis.zrange(key, 0, -1),
+        }
         for key in redis.scan_iter():
             name = f"redis {key.decode(errors='replace')}"
-            kind = redis.type(key)
-            value = (
-                redis.get(key) if kind == b"string" else redis.xrange(key) if kind == b"stream" else redis.hgetall(key)
-            )
+            value = readers[redis.type(key)](key)
             name = "redis user:profile" if name.startswith("redis user:profile:") else name
             held[name] = held.get(name, b"") + (value if isinstance(value, bytes) else repr(value).encode())
         held["redis keys"] = b"\n".join(redis.scan_iter())
