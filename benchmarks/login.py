@@ -18,20 +18,28 @@ from benchmarks.table import Row, ratio_of
 
 CLIENTS = 12
 TARGET = 0.9
-UNLIMITED = {"GATEWATCH_LIMIT_LOGINS": "600000/min"}
-"""All clients have one address here."""
-
 PATIENT = {"GATEWATCH_HASH_MAX_TIME": "60"}
 """Throughput is asked for, so nobody is turned away for having to wait."""
 
 
+STRENGTHS: tuple[dict[str, str], ...] = (
+    {},
+    {"GATEWATCH_HASH_MEMORY_KIB": "19456", "GATEWATCH_HASH_ITERATIONS": "2"},
+)
+"""Ours by default, which is the fastest of OWASP's equals, and the one that OWASP names for most."""
+
+
 def measure() -> list[Row]:
-    """Measure, and return the row."""
+    """Measure, and return one row a strength."""
+    return [_with(strength) for strength in STRENGTHS]
+
+
+def _with(strength: dict[str, str]) -> Row:
     with (
         tempfile.TemporaryDirectory() as folder,
-        gatewatch(Path(folder) / "data", BOTH, GATEWATCH_WORKERS=str(len(BOTH)), **UNLIMITED, **PATIENT) as ours,
+        gatewatch(Path(folder) / "data", BOTH, GATEWATCH_WORKERS=str(len(BOTH)), **PATIENT, **strength) as ours,
     ):
-        return [uvloop.run(_measure(ours))]
+        return uvloop.run(_measure(ours))
 
 
 async def _measure(ours: Instance) -> Row:

@@ -15,7 +15,6 @@ import uvloop
 
 from benchmarks.driver import SECONDS, Cost, WrongAnswer, connection_to, drive, pace, rounds
 from benchmarks.instance import BOTH, Instance, fastapi_users, gatewatch
-from benchmarks.login import UNLIMITED
 from benchmarks.people import asking, confirm, logging_in, of_fastapi_users, of_ours, register
 from benchmarks.rivals import FASTAPI_USERS, RivalMissing
 from benchmarks.table import Row, ratio_of
@@ -61,7 +60,7 @@ def measure() -> list[Row]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         workers = len(BOTH)
-        ours = stack.enter_context(gatewatch(Path(folder) / "data", BOTH, GATEWATCH_WORKERS=str(workers), **UNLIMITED))
+        ours = stack.enter_context(gatewatch(Path(folder) / "data", BOTH, GATEWATCH_WORKERS=str(workers)))
         try:
             theirs = stack.enter_context(fastapi_users(ours, BOTH, workers))
         except RivalMissing as missing:
