@@ -11,6 +11,7 @@ import msgspec
 
 from app.security import hashes
 from app.services import rules
+from app.services.interruption import end_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,6 +105,7 @@ class Importer:
             users += len(made)
             present += [(line, entry.email) for line, entry in batch if entry.email not in made]
             done(len(batch))
+            end_if_cancelled()
         return Imported(users, present)
 
 

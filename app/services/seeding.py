@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from app.services.interruption import end_if_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -71,7 +72,7 @@ class Seeder(Generic[Recipe_contra]):
             opened += sum(count for _, count in wanted)
             skipped += len(present)
             done(len(numbers))
-            _stop_if_cancelled()
+            end_if_cancelled()
         return Seeded(written, opened, skipped)
 
     async def clear(self) -> int:
@@ -79,12 +80,5 @@ class Seeder(Generic[Recipe_contra]):
         cleared = 0
         while count := await self._store.clear(CLEAR_BATCH):
             cleared += count
-            _stop_if_cancelled()
+            end_if_cancelled()
         return cleared
-
-
-def _stop_if_cancelled() -> None:
-    """End with the batch when a Ctrl-C came in it that a driver took for its own: a cancellation can be lost there."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

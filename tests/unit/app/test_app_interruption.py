@@ -1,12 +1,15 @@
-"""Filling in batches, interrupted."""
+"""Writing in batches, interrupted."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from app.services.importing import BATCH as LINES
+from app.services.importing import Entry, Importer
 from app.services.seeding import BATCH, Seeder
 
 if TYPE_CHECKING:
@@ -26,11 +29,19 @@ class Deaf:
 
     async def write(self, _: None, wanted: Sequence[tuple[int, int]]) -> None:
         """Write, whatever happens meanwhile."""
+        await self._write(len(wanted))
+
+    async def add_all(self, entries: Sequence[Entry], _: datetime) -> set[str]:
+        """Write, whatever happens meanwhile."""
+        await self._write(len(entries))
+        return {entry.email for entry in entries}
+
+    async def _write(self, count: int) -> None:
         self.writing.set()
         try:
             await asyncio.sleep(3600 if not self.written else 0)
         except asyncio.CancelledError:
-            self.written += len(wanted)
+            self.written += count
 
     async def clear(self, _: int) -> int:
         """Nobody is there."""
@@ -46,3 +57,15 @@ async def test_a_cancellation_that_a_driver_loses_ends_the_filling_with_its_batc
     with pytest.raises(asyncio.CancelledError):
         await filling
     assert store.written == BATCH
+
+
+async def test_a_cancellation_that_a_driver_loses_ends_an_import_with_its_batch() -> None:
+    """The same goes for users of another system."""
+    store = Deaf()
+    entries = [(number, Entry(f"{number}@example.org", "x")) for number in range(3 * LINES)]
+    importing = asyncio.create_task(Importer(store, lambda: datetime.now(UTC)).run(entries, lambda _: None))
+    await store.writing.wait()
+    importing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    assert store.written == LINES
