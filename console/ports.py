@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from observability.read.view import Feed
+from console.tuning import Comparison
+from observability.read.feed import Feed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
     "Access",
+    "Comparison",
     "Feed",
+    "LoadChanges",
+    "LoadColumns",
     "LoadControl",
     "LoadEndpoint",
     "LoadRefused",
@@ -39,11 +43,20 @@ class LoadRefused(Exception):
 
 
 class ScenarioCard(msgspec.Struct, frozen=True):
-    """A scenario as it is offered: ``summary`` in words ("100 users, 1,000 req/min, 5 min"), planned ``seconds``."""
+    """A scenario as it is offered: ``summary`` in words ("100 users, 1,000 req/min, 5 min"), planned ``seconds``.
+
+    Its numbers can be changed up to the ``most_...``; 0 where they cannot. ``mix`` are its endpoints and their shares.
+    """
 
     name: str
     summary: str
     seconds: float
+    users: int = 0
+    rate_per_minute: float = 0.0
+    most_users: int = 0
+    most_rate_per_minute: float = 0.0
+    most_seconds: float = 0.0
+    mix: tuple[tuple[str, float], ...] = ()
 
 
 class LoadEndpoint(msgspec.Struct, frozen=True):
@@ -94,6 +107,32 @@ class LoadRun(msgspec.Struct, frozen=True):
         return self.state in {"preparing", "running", "draining"}
 
 
+class LoadChanges(msgspec.Struct, frozen=True):
+    """What is changed of a scenario for one run; None is as it is declared."""
+
+    users: int | None = None
+    rate_per_minute: float | None = None
+    seconds: float | None = None
+    seed: int | None = None
+
+
+AS_DECLARED = LoadChanges()
+
+
+class LoadColumns(msgspec.Struct, frozen=True):
+    """A run second by second: ``at`` seconds after its start, requests planned, sent, answered and failed, and the client's percentiles."""
+
+    started: float = 0.0
+    at: tuple[float, ...] = ()
+    planned: tuple[float | None, ...] = ()
+    sent: tuple[float | None, ...] = ()
+    completed: tuple[float | None, ...] = ()
+    errors: tuple[float | None, ...] = ()
+    p50: tuple[float | None, ...] = ()
+    p95: tuple[float | None, ...] = ()
+    p99: tuple[float | None, ...] = ()
+
+
 class LoadControl(Protocol):
     """Starts and stops load runs for the console and tells of them."""
 
@@ -103,8 +142,8 @@ class LoadControl(Protocol):
     def scenarios(self) -> Sequence[ScenarioCard]:
         """Return what can be started, the default first."""
 
-    async def start(self, scenario: str) -> str:
-        """Start a run and return its id; raise LoadRefused when it cannot be."""
+    async def start(self, scenario: str, changes: LoadChanges = AS_DECLARED) -> str:
+        """Start a run and return its id; raise LoadRefused when it cannot be, or not with these changes."""
 
     async def stop(self, run: str) -> None:
         """Ask a run to drain and end; raise LoadRefused when it cannot be."""
@@ -114,6 +153,12 @@ class LoadControl(Protocol):
 
     async def report(self, run: str, file: ReportFile) -> bytes | None:
         """Return a file of a run's report, None where there is none; ``run`` is whatever a visitor wrote."""
+
+    async def columns(self, run: str) -> LoadColumns | None:
+        """Return a run second by second, as far as it has come; None where there is none."""
+
+    async def compare(self, before: str, after: str) -> Comparison:
+        """Compare two runs; what cannot be compared is said in the comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +183,7 @@ class NoLoad:
         """Return none."""
         return ()
 
-    async def start(self, scenario: str) -> str:
+    async def start(self, scenario: str, changes: LoadChanges = AS_DECLARED) -> str:  # noqa: ARG002 - as it is asked for
         """Refuse."""
         raise LoadRefused(f"{scenario} cannot be started from here.")
 
@@ -153,3 +198,11 @@ class NoLoad:
     async def report(self, run: str, file: ReportFile) -> bytes | None:  # noqa: ARG002 - as it is asked for
         """Return none."""
         return None
+
+    async def columns(self, run: str) -> LoadColumns | None:  # noqa: ARG002 - as it is asked for
+        """Return none."""
+        return None
+
+    async def compare(self, before: str, after: str) -> Comparison:
+        """Return none."""
+        return Comparison(before, after, refusal="There are no runs here.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from observability.model.stream import Commands
     from observability.publish.page import Readers
     from observability.publish.prometheus import Answer
-    from observability.read.view import Feed
+    from observability.read.feed import Feed
 
 _logger = logging.getLogger(__name__)
 

@@ -1,26 +1,38 @@
 """The words that recorders, publishers, readers and the load generator share."""
 
+from observability.model.anatomy import PARTS, Anatomy, Band
 from observability.model.histogram import Distribution, Histogram
+from observability.model.kept import KeptLog, KeptSpan, KeptTrace, decode_kept, encode_kept
 from observability.model.slo import AlertRule, BurnRule, RouteTarget, Slo, SloError, load_slo
 from observability.model.snapshot import (
     SNAPSHOT_VERSION,
+    Blocked,
+    BodySizes,
     CacheCounts,
     Exemplar,
     ExportCounts,
     HashCounts,
+    Kept,
+    Operation,
     PoolCounts,
     RedisServer,
     RouteCounts,
     Runtime,
     Snapshot,
     SnapshotError,
+    TelemetryCost,
     decode_snapshot,
     encode_snapshot,
 )
 
 __all__ = [
+    "PARTS",
     "SNAPSHOT_VERSION",
     "AlertRule",
+    "Anatomy",
+    "Band",
+    "Blocked",
+    "BodySizes",
     "BurnRule",
     "CacheCounts",
     "Distribution",
@@ -28,6 +40,11 @@ __all__ = [
     "ExportCounts",
     "HashCounts",
     "Histogram",
+    "Kept",
+    "KeptLog",
+    "KeptSpan",
+    "KeptTrace",
+    "Operation",
     "PoolCounts",
     "RedisServer",
     "RouteCounts",
@@ -37,7 +54,10 @@ __all__ = [
     "SloError",
     "Snapshot",
     "SnapshotError",
+    "TelemetryCost",
+    "decode_kept",
     "decode_snapshot",
+    "encode_kept",
     "encode_snapshot",
     "load_slo",
 ]

@@ -5,8 +5,11 @@ A lost snapshot costs freshness and never a count: the next one carries everythi
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
+from observability.model.anatomy import Anatomy
 from observability.model.histogram import Distribution
 
 SNAPSHOT_VERSION = 1
@@ -95,7 +98,8 @@ class RedisServer(msgspec.Struct, frozen=True, array_like=True):
 class Runtime(msgspec.Struct, frozen=True, array_like=True):
     """The worker process: CPU seconds since its start, resident bytes, how late its event loop runs, open files and tasks.
 
-    0 open files or tasks is what a version said that did not count them.
+    0 open files, tasks or threads is what a version said that did not count them. ``gc_pauses`` are seconds that the garbage
+    collector held the process up, ``gc_collections`` how often it ran for each generation.
     """
 
     cpu: float = 0.0
@@ -103,6 +107,9 @@ class Runtime(msgspec.Struct, frozen=True, array_like=True):
     loop_lag: Distribution = Distribution()
     open_files: int = 0
     tasks: int = 0
+    threads: int = 0
+    gc_pauses: Distribution = Distribution()
+    gc_collections: tuple[int, ...] = ()
 
 
 class ExportCounts(msgspec.Struct, frozen=True, array_like=True):
@@ -117,12 +124,83 @@ class ExportCounts(msgspec.Struct, frozen=True, array_like=True):
     failures: int = 0
 
 
+class Operation(msgspec.Struct, frozen=True, array_like=True):
+    """One kind of operation on a store: a query by its name, or a Redis command. Durations are without the wait for a connection.
+
+    ``items`` are the rows that queries returned, or the keys or commands of a batch.
+    """
+
+    system: Literal["postgresql", "redis"]
+    name: str
+    duration: Distribution
+    errors: int = 0
+    items: int = 0
+
+
+class BodySizes(msgspec.Struct, frozen=True, array_like=True):
+    """Sizes of the bodies of one route's requests and responses, in MiB: the histogram's seconds then reach from 8 bytes to 64 MiB.
+
+    Empty bodies are in the lowest bucket.
+    """
+
+    method: str
+    route: str
+    request: Distribution
+    response: Distribution
+
+
+class Blocked(msgspec.Struct, frozen=True, array_like=True):
+    """A tick of the event loop that took too long. ``at`` is the Unix second in which it began; ``number`` counts from 1 in a worker's life.
+
+    ``function`` is what ran, as "name (file.py:12)", ``stack`` all frames like that, outermost first. ``delayed`` are the
+    requests that were on the way meanwhile, as ("GET /route", how many).
+    """
+
+    number: int
+    at: float
+    seconds: float
+    function: str
+    stack: tuple[str, ...] = ()
+    delayed: tuple[tuple[str, int], ...] = ()
+
+
+MOST_BLOCKED = 8
+"""The newest of them that a snapshot carries."""
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """How many requests were kept as traces, and why; ``refused`` would have been but for the bound on how many a second."""
+
+    slow: int = 0
+    failed: int = 0
+    sampled: int = 0
+    asked: int = 0
+    refused: int = 0
+
+
+class TelemetryCost(msgspec.Struct, frozen=True, array_like=True):
+    """What telemetry costs this worker. ``seconds`` is the time that ``requests`` timed requests spent in it.
+
+    ``published`` are bytes of snapshots and kept traces. ``series`` of at most ``most_series`` are in use; requests past
+    that are counted in ``overflowed``.
+    """
+
+    seconds: float = 0.0
+    requests: int = 0
+    published: int = 0
+    series: int = 0
+    most_series: int = 0
+    overflowed: int = 0
+
+
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     """Everything a worker has counted since it started.
 
     ``worker`` names one life of one process, so that counts of a replaced worker are never mixed with its successor's.
     ``started`` and ``taken`` are Unix seconds. ``bounds`` are the seconds that the durations of requests are split at.
     ``database_cpu`` is the share of its machine's processors that the database uses, from a worker that can see it.
+    ``active`` are requests on the way by method. ``release`` is the service's version and ``about`` the versions that it
+    runs on, as ("python", "3.11.7").
     """
 
     version: int
@@ -141,6 +219,15 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     bounds: tuple[float, ...] = ()
     export: ExportCounts | None = None
     database_cpu: float | None = None
+    anatomy: tuple[Anatomy, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    bodies: tuple[BodySizes, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    kept: Kept = Kept()
+    cost: TelemetryCost = TelemetryCost()
+    active: tuple[tuple[str, int], ...] = ()
+    release: str = ""
+    about: tuple[tuple[str, str], ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

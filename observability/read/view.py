@@ -6,7 +6,7 @@ no feed) and is never shown as zero.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -27,7 +27,11 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class RouteView(msgspec.Struct, frozen=True):
-    """One route over the last minute against its target (p95, seconds)."""
+    """One route over the window against its target (p95, seconds).
+
+    ``impact`` is the seconds that its requests took in one second: rate times mean. ``trend`` is its p95 in steps of ten
+    seconds over the last five minutes, oldest first.
+    """
 
     method: str
     route: str
@@ -37,6 +41,8 @@ class RouteView(msgspec.Struct, frozen=True):
     latency: Latency
     target: float | None
     judgement: Judgement
+    impact: float = 0.0
+    trend: tuple[float | None, ...] = ()
 
 
 class CacheView(msgspec.Struct, frozen=True):
@@ -86,7 +92,11 @@ class HashView(msgspec.Struct, frozen=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True):
-    """One worker process. ``cpu`` is cores used over the last minute; ``age`` is seconds since its last snapshot."""
+    """One worker process. ``cpu`` is cores used over the window; ``age`` is seconds since its last snapshot.
+
+    ``telemetry`` is the mean time that telemetry takes of a request, ``published`` bytes a second, ``dropped`` spans that
+    were refused or lost, ``gc_p99`` pauses of the garbage collector; ``blocked`` are ticks that took too long since it started.
+    """
 
     instance: str
     worker: str
@@ -98,6 +108,20 @@ class WorkerView(msgspec.Struct, frozen=True):
     loop_lag_p99: float | None
     requests: int
     in_flight: int
+    release: str = ""
+    about: tuple[tuple[str, str], ...] = ()
+    threads: int = 0
+    open_files: int = 0
+    tasks: int = 0
+    gc_p99: float | None = None
+    gc_per_minute: float | None = None
+    blocked: int = 0
+    telemetry: float | None = None
+    published: float | None = None
+    dropped: int = 0
+    series: int = 0
+    most_series: int = 0
+    kept: int = 0
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -117,6 +141,7 @@ class Series(msgspec.Struct, frozen=True):
     evictions_per_minute: tuple[float | None, ...] = ()
     pool_in_use: tuple[float | None, ...] = ()
     pool_wait_p95: tuple[float | None, ...] = ()
+    loop_lag_p99: tuple[float | None, ...] = ()
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -184,16 +209,3 @@ class View(msgspec.Struct, frozen=True):
     def firing(self) -> int:
         """How many alerts fire."""
         return sum(alert.state == "firing" for alert in self.alerts)
-
-
-class Feed(Protocol):
-    """Where a console gets its figures: implemented by FleetStore, handed in by the host."""
-
-    async def view(self) -> View:
-        """Return the present figures, refreshed at most once a second however many ask."""
-
-    async def series(self, since: float = 0.0, seconds: int = 300, step: int = 1) -> Series:
-        """Return complete columns after ``since`` (Unix seconds), at most those of the last ``seconds``.
-
-        A column is a second (five minutes of them are kept), or a multiple of ten seconds (an hour).
-        """
