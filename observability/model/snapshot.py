@@ -58,7 +58,10 @@ class CacheCounts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PoolCounts(msgspec.Struct, frozen=True, array_like=True):
-    """One connection pool of one worker. ``busy`` is connection-seconds lent out since the start."""
+    """One connection pool of one worker. ``busy`` is connection-seconds lent out since the start.
+
+    ``wait`` is how long callers waited for a connection, ``use`` how long they kept it, ``create`` how long new ones took.
+    """
 
     name: str
     size: int
@@ -69,6 +72,8 @@ class PoolCounts(msgspec.Struct, frozen=True, array_like=True):
     timeouts: int = 0
     busy: float = 0.0
     wait: Distribution = Distribution()
+    use: Distribution = Distribution()
+    create: Distribution = Distribution()
 
 
 class HashCounts(msgspec.Struct, frozen=True, array_like=True):
@@ -127,7 +132,8 @@ class ExportCounts(msgspec.Struct, frozen=True, array_like=True):
 class Operation(msgspec.Struct, frozen=True, array_like=True):
     """One kind of operation on a store: a query by its name, or a Redis command. Durations are without the wait for a connection.
 
-    ``items`` are the rows that queries returned, or the keys or commands of a batch.
+    ``items`` are the rows that queries returned, or the keys or commands of a batch. ``duration`` is that of all, ``failed``
+    that of those which failed by the kinds of their errors.
     """
 
     system: Literal["postgresql", "redis"]
@@ -135,6 +141,7 @@ class Operation(msgspec.Struct, frozen=True, array_like=True):
     duration: Distribution
     errors: int = 0
     items: int = 0
+    failed: tuple[tuple[str, Distribution], ...] = ()
 
 
 class BodySizes(msgspec.Struct, frozen=True, array_like=True):
@@ -200,7 +207,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     ``started`` and ``taken`` are Unix seconds. ``bounds`` are the seconds that the durations of requests are split at.
     ``database_cpu`` is the share of its machine's processors that the database uses, from a worker that can see it.
     ``active`` are requests on the way by method. ``release`` is the service's version and ``about`` the versions that it
-    runs on, as ("python", "3.11.7").
+    runs on, as ("python", "3.11.7"). ``namespaces`` are the databases that operations are of, as ("postgresql", "gatewatch").
+    ``scheme`` is "https" where requests come over TLS.
     """
 
     version: int
@@ -228,6 +236,8 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     active: tuple[tuple[str, int], ...] = ()
     release: str = ""
     about: tuple[tuple[str, str], ...] = ()
+    namespaces: tuple[tuple[str, str], ...] = ()
+    scheme: str = "http"
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from observability.model import SNAPSHOT_VERSION, RedisServer, Snapshot
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
+from observability.record.operations import Operations
 from observability.record.requests import MOST_SERIES, RequestSeries
 from observability.record.runtime import RuntimeMeter
 
@@ -37,6 +38,8 @@ class Recorder:
         self.started = clock()
         self.requests = RequestSeries(most_series, bounds)
         self.runtime = RuntimeMeter()
+        self.operations = Operations()
+        """What is asked of the stores."""
         self.in_flight = 0
         """Requests whose first byte has come and whose last has not gone."""
         self.redis: RedisServer | None = None
@@ -82,4 +85,6 @@ class Recorder:
             in_flight=self.in_flight,
             bounds=self.bounds,
             database_cpu=self.database_cpu,
+            operations=self.operations.freeze(),
+            namespaces=tuple(self.operations.namespaces.items()),
         )
