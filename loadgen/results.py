@@ -20,11 +20,14 @@ from observability.model import Distribution, Slo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loadgen.columns import Columns
+
 State = Literal["preparing", "running", "draining", "done", "failed", "interrupted"]
 FINISHED: frozenset[State] = frozenset({"done", "failed", "interrupted"})
 
 STATUS_FILE = "status.json"
 RESULT_FILE = "result.json"
+COLUMNS_FILE = "columns.json"
 RESULT_VERSION = 2
 """Of result.json; a reader that knows another refuses it."""
 
@@ -246,6 +249,10 @@ class RunFolder:
     def write_status(self, status: RunStatus) -> None:
         """Replace the status; raise FolderError when it cannot be written."""
         write_whole(self.path / STATUS_FILE, msgspec.json.encode(status))
+
+    def write_columns(self, columns: Columns) -> None:
+        """Replace the columns; raise FolderError when they cannot be written."""
+        write_whole(self.path / COLUMNS_FILE, msgspec.json.encode(columns))
 
     def write_result(self, result: Result) -> None:
         """Write the result; raise FolderError when it cannot be written."""

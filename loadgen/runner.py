@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from loadgen.columns import Drawing
 from loadgen.errors import FolderError, PartError, PrepareError
 from loadgen.frames import Report, Share
 from loadgen.journeys import STEPS
@@ -83,6 +85,8 @@ class Runner:
         self._started = wall()
         self._begun = self._elapsed = 0.0
         self._prepared = 0
+        self._drawing = Drawing()
+        self._clock_started = 0.0
         self._parts: Parts | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._interrupts = 0
@@ -119,6 +123,8 @@ class Runner:
             raise
         finally:
             ticking.cancel()
+        if self._begun:
+            self._draw(None)
         return self._result()
 
     def _shares(self) -> list[Share]:
@@ -164,6 +170,7 @@ class Runner:
 
     def _begin(self, at: float) -> None:
         self._begun = at
+        self._clock_started = self._wall() + at - self._clock()
         self._state = "running"
         source = self._order.metrics
         if source is not None:
@@ -185,6 +192,8 @@ class Runner:
             await asyncio.sleep(_EVERY)
             status = self._status()
             self._tell(status)
+            if self._begun and self._drawing.grown(self._ledger, status.elapsed):
+                self._draw(status.elapsed)
             if self._state == "running" and not self._stopped:
                 self._stopped = self._watch.look(self._ledger, status.elapsed)
                 if self._stopped and self._parts is not None:
@@ -195,10 +204,14 @@ class Runner:
         self._write(status)
 
     def _write(self, status: RunStatus) -> None:
-        try:
+        # The next second tries again, and the result at the end says it if the fault lasts.
+        with contextlib.suppress(FolderError):
             self._folder.write_status(status)
-        except FolderError:
-            return  # The next second tries again, and the result at the end says it if the fault lasts.
+
+    def _draw(self, elapsed: float | None) -> None:
+        """Write the columns of the run so far, or of all of it."""
+        with contextlib.suppress(FolderError):
+            self._folder.write_columns(self._drawing.columns(self._ledger, self._clock_started, elapsed))
 
     def _result(self) -> Result:
         self._state = "interrupted" if self._interrupts else "done"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from loadgen.columns import read_columns
 from loadgen.errors import PartError, PrepareError, TargetError
 from loadgen.history import read_runs
 from loadgen.results import Result
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_processes_together_send_the_plan_once(serve: Any, order: Any) -> None:
+async def test_processes_together_send_the_plan_once(serve: Any, order: Any, tmp_path: Path) -> None:
     """Two processes start at one instant, take turns, and their counts are the service's own, exactly, second by second."""
     async with serve() as service:
         runner = order(service.target, processes=2, seconds=1.5, request={"root": {"path": "/{n}"}})
@@ -45,6 +46,10 @@ async def test_processes_together_send_the_plan_once(serve: Any, order: Any) -> 
     assert sum(moment.completed for moment in result.moments) == 300
     merged = Histogram.of(*(block.response for block in endpoint.blocks)).freeze()
     assert merged.counts == endpoint.response.counts
+    columns = read_columns(tmp_path, "run-1")
+    assert columns is not None
+    assert columns.planned[:2] == (200, 100)
+    assert sum(ended or 0 for ended in columns.completed) == 300
 
 
 async def test_every_request_carries_a_trace_and_the_slowest_are_named(serve: Any, order: Any) -> None:

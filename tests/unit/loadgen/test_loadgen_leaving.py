@@ -94,7 +94,7 @@ async def test_a_full_disk_takes_the_page_and_not_the_verdict(service: Any, serv
     assert last == (
         f"Error: cannot write {folder / 'report.html'}: File too large; cannot write /dev/full: No space left on device"
     )
-    assert {path.name for path in folder.iterdir()} == {"result.json", "status.json"}
+    assert {path.name for path in folder.iterdir()} == {"columns.json", "result.json", "status.json"}
     assert json.loads((folder / "status.json").read_bytes())["state"] == "done"
 
 
