@@ -15,7 +15,7 @@ from app.errors import DatabaseUnavailable, DatabaseUnfit
 from app.storage.schema import configuration
 
 if TYPE_CHECKING:
-    from app.storage.engine import Client, PoolMeter
+    from app.storage.engine import Client, MeteredPool, PoolMeter
     from app.storage.replicas import Replicas
 
 _AWAY = (
@@ -60,9 +60,10 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
-    """Bounds of the pool; times in seconds."""
+    """Bounds of the pool; times in seconds. It can be resized up to ``most`` connections, its first size when that is less."""
 
     size: int
+    most: int = 0
     max_wait: float
     idle_timeout: float
     validate_after: float
@@ -80,10 +81,12 @@ class UniqueViolation(Exception):
 class Database:
     """An open pool of one server. Everything runs in autocommit: a write that must be atomic is one statement."""
 
-    def __init__(self, context: TortoiseContext, client: Client, deadline: float) -> None:
+    def __init__(self, context: TortoiseContext, client: Client, query_timeout: float) -> None:
         self._context = context
         self._client = client
-        self._deadline = deadline
+        self._query_timeout = query_timeout
+        self.pool = cast("MeteredPool", client._pool)  # noqa: SLF001 - Tortoise has no public way to it
+        """What is lent from, and how many at most."""
         self.replicas: Replicas | None = None
         """Who is asked first what may lag."""
 
@@ -95,7 +98,8 @@ class Database:
             url,
             engine="app.storage.engine",
             minsize=0,
-            maxsize=options.size,
+            maxsize=max(options.most, options.size),
+            limit=options.size,
             max_inactive_connection_lifetime=options.idle_timeout,
             command_timeout=options.query_timeout,
             timeout=options.max_wait,
@@ -108,9 +112,12 @@ class Database:
         logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
         # In a task of its own: Tortoise finds its context in a context variable, which must not leak to the caller.
         client = await asyncio.get_running_loop().create_task(_initialise(context, config))
-        # One bound over waiting and asking together, a little past the longer of the two, so that theirs speak first.
-        deadline = max(options.max_wait, options.query_timeout) + 0.2
-        return cls(context, client, deadline)
+        return cls(context, client, options.query_timeout)
+
+    @property
+    def deadline(self) -> float:
+        """One bound over waiting and asking together, a little past the longer of the two, so that theirs speak first."""
+        return max(self.pool.max_wait, self._query_timeout) + 0.2
 
     async def fetch(self, statement: Statement, *values: Any) -> list[dict[str, Any]]:
         """Run a statement and return its rows.
@@ -122,7 +129,7 @@ class Database:
         if statement.may_lag and self.replicas and (rows := await self.replicas.fetch(statement, *values)) is not None:
             return rows
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(self.deadline):
                 return await self._client.fetch(statement.sql, values)
         except asyncpg.UniqueViolationError as error:
             raise UniqueViolation(error.constraint_name or "") from error
@@ -139,8 +146,7 @@ class Database:
             async with asyncio.timeout(3):
                 await self._context.close_connections()
         except TimeoutError:
-            if pool := self._client._pool:  # noqa: SLF001 - Tortoise has no public way to cut a pool short
-                pool.terminate()
+            self.pool.terminate()
 
 
 async def _initialise(context: TortoiseContext, config: dict[str, Any]) -> Client:

@@ -14,6 +14,7 @@ from asyncpg.pool import Pool, PoolConnectionProxy
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
 from app.errors import DatabaseUnavailable, PoolExhausted
+from app.storage.limit import PoolLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ RELEASE_TIMEOUT = 0.5
 class PoolMeter(Protocol):
     """What the pool tells whoever counts."""
 
+    size: int
     opened: int
 
     def enqueue(self) -> None:
@@ -62,8 +64,9 @@ class TimedConnection(asyncpg.Connection):
 
 
 class MeteredPool(Pool):
-    """A pool in which nobody waits longer than ``max_wait`` seconds.
+    """A pool in which nobody waits longer than ``max_wait`` seconds, and which lends ``limit`` connections at most.
 
+    Both can be changed at any time, the limit by ``resize``, from 1 to ``max_size``.
     A connection that was idle for ``validate_after`` seconds answers ``SELECT 1`` before it is lent; one that does not
     is closed and another is tried within the same wait.
     """
@@ -72,6 +75,7 @@ class MeteredPool(Pool):
         self,
         *,
         meter: PoolMeter,
+        limit: int,
         max_wait: float,
         validate_after: float,
         clock: Callable[[], float] = time.monotonic,
@@ -79,11 +83,23 @@ class MeteredPool(Pool):
     ) -> None:
         super().__init__(None, setup=self._validate, **options)
         self._meter = meter
-        self._max_wait = max_wait
+        self._limit = PoolLimit(self, limit)
+        self.max_wait = max_wait
         self._validate_after = validate_after
         self._clock = clock
         self._attempts = options["max_size"] + 1
         self._lent: set[PoolConnectionProxy[Any]] = set()
+
+    def resize(self, limit: int) -> None:
+        """Lend so many connections at most; those that are lent beyond it are closed as they come back."""
+        self._limit.move(limit)
+        self._meter.size = self._limit.limit
+        self._meter.opened = self.get_size()
+
+    @property
+    def limit(self) -> int:
+        """How many connections are lent at most."""
+        return self._limit.limit
 
     async def _validate(self, connection: PoolConnectionProxy[Any]) -> None:
         if self._is_stale(cast("TimedConnection", connection)):
@@ -118,7 +134,7 @@ class MeteredPool(Pool):
         return cast("PoolConnectionProxy[Any]", await super()._acquire(None))  # type: ignore[misc] # private there
 
     async def _next_sound(self) -> PoolConnectionProxy[Any]:
-        limit = asyncio.timeout(self._max_wait)
+        limit = asyncio.timeout(self.max_wait)
         try:
             async with limit:
                 for _ in range(self._attempts):
@@ -131,7 +147,7 @@ class MeteredPool(Pool):
                 raise DatabaseUnavailable("no database connection was sound")
         except TimeoutError:
             if limit.expired():
-                raise PoolExhausted(f"no database connection became free within {self._max_wait:g} s") from None
+                raise PoolExhausted(f"no database connection became free within {self.max_wait:g} s") from None
             raise
 
     async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
@@ -146,12 +162,14 @@ class MeteredPool(Pool):
                 # Then nothing waits for the server, and none of the tasks is needed by which asyncpg outlives its caller.
                 held._on_release()  # noqa: SLF001 - what its release does, but for the tasks
                 await connection._holder.release(RELEASE_TIMEOUT)  # noqa: SLF001 - the same
+                self._limit.settle()
                 return
         # A query that was given up is being cancelled over a connection of its own, which a frozen server never
         # answers; past this bound the connection is cut instead.
         giving = asyncio.ensure_future(super().release(connection, timeout=RELEASE_TIMEOUT))
         giving.add_done_callback(_told)
         await asyncio.shield(giving)
+        self._limit.settle()
         self._meter.opened = self.get_size()
 
 
@@ -172,7 +190,9 @@ class Client(AsyncpgDBClient):
             max_queries=50_000,
             **{name: value for name, value in options.items() if name != "connection_class"},
         )
-        return await pool
+        await pool
+        pool.resize(pool.limit)
+        return pool
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         """Run a statement and return its rows, or raise what asyncpg or the pool raises: Tortoise's ways to it cost as much again."""

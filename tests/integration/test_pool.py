@@ -188,3 +188,37 @@ async def test_one_bound_holds_over_waiting_and_asking(wire: tuple[Wire, str]) -
         with pytest.raises((DatabaseUnavailable, PoolExhausted)):
             await database.fetch(WHO)
         assert asyncio.get_running_loop().time() - begin < 3.9
+
+
+async def test_a_pool_lends_no_more_than_its_limit_wherever_it_is_moved(database_url: str) -> None:
+    """From two to one connection, to four, and back under load: never more are lent, nothing fails, and what is surplus is closed."""
+    sleep = Statement("sleep", "SELECT pg_backend_pid() AS pid FROM pg_sleep(0.01)")
+    async with opened(database_url, size=2, most=8, max_wait=60.0) as (database, meter):
+        for limit in (2, 1, 4, 1, 8, 2):
+            under_way = [asyncio.create_task(database.fetch(sleep)) for _ in range(20)]
+            await asyncio.sleep(0.01)
+            database.pool.resize(limit)
+            await until(lambda limit=limit: meter.in_use <= limit)
+            under_way += [asyncio.create_task(database.fetch(sleep)) for _ in range(20)]
+            most = 0
+            while not all(task.done() for task in under_way):
+                most = max(most, meter.in_use)
+                await asyncio.sleep(0.002)
+            assert all(len(task.result()) == 1 for task in under_way)
+            assert 1 <= most <= limit
+            assert meter.freeze().size == limit
+            await until(lambda limit=limit: database.pool.get_size() <= limit)
+
+
+async def test_a_pool_that_was_made_smaller_lends_nothing_of_the_rest_after_a_cut(wire: tuple[Wire, str]) -> None:
+    """Connections that die while they are lent come back to a smaller pool without breaking its limit."""
+    relay, url = wire
+    async with opened(url, size=4, most=4, max_wait=60.0) as (database, meter):
+        lent = [asyncio.create_task(database.fetch(Statement("sleep", "SELECT pg_sleep(60)"))) for _ in range(4)]
+        await until(lambda: meter.in_use == 4)
+        database.pool.resize(1)
+        relay.close()
+        assert {type(error) for error in await asyncio.gather(*lent, return_exceptions=True)} == {DatabaseUnavailable}
+        pids = await asyncio.gather(*(database.fetch(WHO) for _ in range(5)))
+        assert len({rows[0]["pid"] for rows in pids}) == 1
+        assert (meter.in_use, meter.pending) == (0, 0)
