@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.embedded.errors import EmbeddedError
 from app.embedded.guarded import Guarded, Order
-from loadgen.plan import scenarios
+from app.load_limits import flags_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,8 @@ class LoadRuns:
         try:
             match message:
                 case {"op": "load.start", "scenario": str(scenario)}:
-                    return {**question, "ok": True, "run": await self._start(scenario)}
+                    changes = message.get("changes") or {}
+                    return {**question, "ok": True, "run": await self._start(scenario, changes)}
                 case {"op": "load.stop", "run": str(run)}:
                     self._stop(run)
                     return {**question, "ok": True, "run": run}
@@ -71,26 +72,27 @@ class LoadRuns:
             if self._running is not None:
                 await asyncio.to_thread(self._running.stop, patience)
 
-    async def _start(self, scenario: str) -> str:
+    async def _start(self, scenario: str, changes: Mapping[str, Any]) -> str:
         async with self._turn:
             if not self._allowed:
                 raise RefusedError("Load runs from the console are off here; GATEWATCH_LOAD=on allows them.")
             if self._closed:
                 raise RefusedError("Gatewatch is stopping.")
-            known = [each.name for each in scenarios()]
-            if scenario not in known:
-                raise RefusedError(f"There is no scenario of that name; there are {', '.join(known)}.")
+            try:
+                flags = flags_for(scenario, changes)
+            except ValueError as error:
+                raise RefusedError(str(error)) from None
             if self._running is not None and not self._running.ended:
                 raise RefusedError(f"The load run {self._run} is still going; stop it or wait for its end.")
             run = run_id(scenario)
-            self._running = await asyncio.to_thread(self._spawn, scenario, run)
+            self._running = await asyncio.to_thread(self._spawn, scenario, run, flags)
             self._run = run
             return run
 
-    def _spawn(self, scenario: str, run: str) -> Guarded:
+    def _spawn(self, scenario: str, run: str, flags: Sequence[str]) -> Guarded:
         # The load generator makes this folder itself, and refuses one that is there.
         folder = self._folder / "runs" / run
-        command = [*self._program, "load", scenario, f"--run-id={run}", f"--target={self._target}"]
+        command = [*self._program, "load", scenario, f"--run-id={run}", f"--target={self._target}", *flags]
         return Guarded(
             Order(
                 label="load",

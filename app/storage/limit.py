@@ -19,7 +19,7 @@ class PoolLimit:
 
     def __init__(self, pool: Pool, limit: int) -> None:
         self._pool: Any = pool
-        self._places = pool.get_max_size()
+        self._places = self._most = pool.get_max_size()
         self._aside: list[PoolConnectionHolder] = []
         self._closing: set[asyncio.Task[None]] = set()
         self.limit = self._within(limit)
@@ -45,7 +45,7 @@ class PoolLimit:
                 self._close(place)
 
     def _within(self, limit: int) -> int:
-        return max(1, min(limit, self._pool.get_max_size()))
+        return max(1, min(limit, self._most))
 
     def _close(self, place: PoolConnectionHolder) -> None:
         closing = asyncio.get_running_loop().create_task(_closed(place))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -198,7 +199,7 @@ async def test_a_pool_lends_no_more_than_its_limit_wherever_it_is_moved(database
             under_way = [asyncio.create_task(database.fetch(sleep)) for _ in range(20)]
             await asyncio.sleep(0.01)
             database.pool.resize(limit)
-            await until(lambda limit=limit: meter.in_use <= limit)
+            await until(partial(_lends_at_most, meter, limit))
             under_way += [asyncio.create_task(database.fetch(sleep)) for _ in range(20)]
             most = 0
             while not all(task.done() for task in under_way):
@@ -207,7 +208,15 @@ async def test_a_pool_lends_no_more_than_its_limit_wherever_it_is_moved(database
             assert all(len(task.result()) == 1 for task in under_way)
             assert 1 <= most <= limit
             assert meter.freeze().size == limit
-            await until(lambda limit=limit: database.pool.get_size() <= limit)
+            await until(partial(_has_at_most, database, limit))
+
+
+def _lends_at_most(meter: PoolMeter, most: int) -> bool:
+    return meter.in_use <= most
+
+
+def _has_at_most(database: Database, most: int) -> bool:
+    return database.pool.get_size() <= most
 
 
 async def test_a_pool_that_was_made_smaller_lends_nothing_of_the_rest_after_a_cut(wire: tuple[Wire, str]) -> None:

@@ -85,3 +85,24 @@ def _until_logged(log: Path, text: str) -> None:
     while text not in (log.read_text() if log.exists() else ""):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+async def test_numbers_of_a_run_are_changed_within_caps_and_no_further(runs: LoadRuns, tmp_path: Path) -> None:
+    """A run is started with the numbers that were asked for; what is past a cap, or no number of that plan, starts nothing."""
+    for scenario, changes in (
+        ("smoke", {"users": 5_001}),
+        ("smoke", {"users": 0}),
+        ("smoke", {"rate_per_minute": float("nan")}),
+        ("smoke", {"seconds": 3_601.0}),
+        ("smoke", {"seconds": "10 --target=http://elsewhere"}),
+        ("smoke", {"target": 1}),
+        ("spike", {"seconds": 10.0}),
+        ("storm", {"rate_per_minute": 100.0}),
+    ):
+        answer = await runs.answer({**_start(scenario), "changes": changes})
+        assert answer["ok"] is False, changes
+        assert answer["error"].endswith("."), changes
+    assert not (tmp_path / "runs").exists()
+    changes = {"users": 30, "rate_per_minute": 600.0, "seconds": 12.5, "seed": 7}
+    run = (await runs.answer({**_start("smoke"), "changes": changes}))["run"]
+    _until_logged(tmp_path / "runs" / run / "log.txt", "--users=30 --rate=600 --duration=12.5 --seed=7")
