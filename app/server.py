@@ -25,6 +25,7 @@ from app.handlers.strict import StrictRequest, strict
 from app.handlers.user_routes import user_routes
 from app.limits import open_limits
 from app.mailer.assembly import MailParts
+from app.meters import command_meter, query_meter
 from app.passwords import hasher_of_worker, password_rule
 from app.repositories.accounts import Accounts
 from app.repositories.invalidations import Invalidations
@@ -83,10 +84,14 @@ class Parts:
     async def open(cls, settings: Settings, recorder: Recorder, clock: Clock = utc_now, number: int = 1) -> Self:
         """Open them for the worker of a number; the URLs of both stores must be set."""
         database = await Database.open(
-            _url(settings.database_url), _pool_options(settings), _pool_meter(settings, recorder)
+            _url(settings.database_url),
+            _pool_options(settings),
+            _pool_meter(settings, recorder),
+            query_meter(recorder, _url(settings.database_url)),
         )
         replicas = database.replicas = await _open_replicas(settings, database, recorder)
-        cache = Cache.at(_url(settings.redis_url), timeout=settings.redis_timeout)
+        url = _url(settings.redis_url)
+        cache = Cache.at(url, timeout=settings.redis_timeout, meter=command_meter(recorder, url))
         passwords = hasher_of_worker(settings, recorder, number)
         await passwords.open()
         rule = password_rule(settings)
@@ -226,5 +231,5 @@ def _pool_meter(settings: Settings, recorder: Recorder) -> PoolMeter:
 async def _open_replicas(settings: Settings, primary: Database, recorder: Recorder) -> Replicas:
     size = settings.pool_size_of_worker
     names = {f"postgresql-replica-{number}": url for number, url in enumerate(settings.replica_urls, 1)}
-    servers = {name: (url, recorder.pool(name, size)) for name, url in names.items()}
+    servers = {name: (url, recorder.pool(name, size), query_meter(recorder, url)) for name, url in names.items()}
     return await Replicas.open(servers, _pool_options(settings), primary, max_lag=settings.replica_max_lag)

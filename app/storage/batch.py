@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from app.storage.identity import trusted
@@ -22,10 +23,12 @@ _log = logging.getLogger("gatewatch")
 class Batch:
     """Keys of many reads, in order, and who waits for which of them."""
 
-    __slots__ = ("_reads", "keys")
+    __slots__ = ("_reads", "ended", "keys")
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.ended = 0.0
+        """When there was an answer, or none any more, by ``time.perf_counter``."""
         self._reads: list[tuple[int, Answered]] = []
 
     def add(self, keys: Sequence[str], answered: Answered) -> None:
@@ -35,6 +38,7 @@ class Batch:
 
     def answer(self, server: bytes, values: list[bytes | None]) -> None:
         """Give everybody their values, as far as they are of that server."""
+        self.ended = time.perf_counter()
         start = 0
         for count, answered in self._reads:
             _give(answered, [trusted(value, server) for value in values[start : start + count]])
@@ -42,6 +46,7 @@ class Batch:
 
     def refuse(self, error: Exception) -> None:
         """Tell everybody why there is no answer."""
+        self.ended = time.perf_counter()
         for _, answered in self._reads:
             _give(answered, error)
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import hiredis
 from redis.asyncio import Redis
@@ -71,6 +71,29 @@ class Fill:
     ttl: float = 0.0
 
 
+class CommandMeter(Protocol):
+    """What round trips tell whoever counts. Times are those of ``time.perf_counter``, ``items`` are keys or commands.
+
+    A name is that of the command, after ``PIPELINE`` when there are several. An error is a kind of exception or, in
+    capitals, the code by which Redis refused.
+    """
+
+    def done(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
+        """A round trip ended."""
+
+    def waited(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
+        """The running task waited for one, which others may share, from its asking to the answer."""
+
+
+class _Uncounted:
+    """Nobody counts."""
+
+    def done(self, *_: object) -> None:
+        """Do nothing."""
+
+    waited = done
+
+
 _Command = tuple[Any, ...]
 _Commands = Callable[[bytes], Sequence[_Command]]
 """Commands that depend on the identity of the server they are going to."""
@@ -90,7 +113,9 @@ class Cache:
         *,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        meter: CommandMeter | None = None,
     ) -> None:
+        self._meter = meter or _Uncounted()
         self._connect = connect
         self._timeout = timeout
         self._breaker = Breaker(failures=3, pause=1.0, clock=clock)
@@ -105,7 +130,7 @@ class Cache:
         """Set after a failure: deletes may have been missed, so nothing cached is believed until they have been done."""
 
     @classmethod
-    def at(cls, url: str, *, timeout: float) -> Self:
+    def at(cls, url: str, *, timeout: float, meter: CommandMeter | None = None) -> Self:
         """Prepare a cache on the server at ``url``. ``timeout`` bounds each round trip in seconds."""
         options: dict[str, Any] = {**parse_url(url)}
         kind = options.pop("connection_class", Connection)
@@ -116,7 +141,7 @@ class Cache:
             redis_connect_func=greet,
             driver_info=None,
         )
-        return cls(lambda: kind(**options), timeout=timeout)
+        return cls(lambda: kind(**options), timeout=timeout, meter=meter)
 
     def trust(self, failures: int) -> None:
         """Believe what is cached again, unless it has failed anew since there were so many ``failures``."""
@@ -126,25 +151,34 @@ class Cache:
     async def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the value of each key, or None. All reads of one loop tick go out as one MGET."""
         answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
-        self.want(keys, into(answer))
-        return await answer
+        begin = time.perf_counter()
+        batch = self.want(keys, into(answer))
+        try:
+            values = await answer
+        except CacheUnavailable as error:
+            self._meter.waited("MGET", begin, batch.ended, 1, _kind(error))
+            raise
+        self._meter.waited("MGET", begin, batch.ended)
+        return values
 
-    def want(self, keys: Sequence[str], answered: Answered) -> None:
+    def want(self, keys: Sequence[str], answered: Answered) -> Batch:
         """Read without waiting: ``answered`` is called later, once."""
         if self.in_doubt.is_set():
             raise CacheUnavailable("what was missed while Redis was away has to be deleted first")
-        if self._batch is None:
-            self._batch = Batch()
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = Batch()
             asyncio.get_running_loop().call_soon(self._send_batch)
-        self._batch.add(keys, answered)
-        if len(self._batch.keys) >= MOST_KEYS:
+        batch.add(keys, answered)
+        if len(batch.keys) >= MOST_KEYS:
             self._send_batch()
+        return batch
 
     async def lease(self, keys: Sequence[str]) -> list[Lease | None]:
         """Ask for a lease on each key; None where another reader holds one."""
         token = secrets.token_hex(16).encode()
         commands = [("SET", lease_key(key), token, "NX", "PX", LEASE_SECONDS * 1000) for key in keys]
-        server, replies = await self._ask(lambda _: commands)
+        server, replies = await self._ask("SET", len(commands), lambda _: commands)
         return [Lease(key, server, token) if reply else None for key, reply in zip(keys, replies, strict=True)]
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
@@ -155,7 +189,7 @@ class Cache:
             # A lease from before a failover says nothing about deletes that the new server never saw.
             return [_fill_command(fill, server) for fill in fills if fill.lease.server == server]
 
-        server, replies = await self._ask(commands)
+        server, replies = await self._ask("EVAL", len(fills), commands)
         accepted = iter(replies)
         for place, fill in enumerate(fills):
             if fill.lease.server == server:
@@ -166,7 +200,7 @@ class Cache:
         """Remove values together with their leases, so that no fill under way can bring them back."""
         for start in range(0, len(keys), KEYS_A_DELETE):
             commands = [("DEL", key, lease_key(key)) for key in keys[start : start + KEYS_A_DELETE]]
-            await self._ask(lambda _, commands=commands: commands)  # type: ignore[misc] # mypy does not see the default
+            await self._ask("DEL", len(commands), lambda _, commands=commands: commands)  # type: ignore[misc] # mypy does not see the default
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], *, count: int
@@ -176,20 +210,27 @@ class Cache:
         if line := self._line():
             reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self.round_trips += 1
-            script.ask(line, asked, count, reply)
+            begin, failure = time.perf_counter(), ""
+            name = script.ask(line, asked, count, reply)
             try:
                 answer = await reply
+                failure = "" if answer is not None else "refused"
             except TimeoutError as error:
+                failure = type(error).__name__
                 raise self._failed(error) from error
+            finally:
+                now = time.perf_counter()
+                self._meter.done(name, begin, now, 1, failure)
+                self._meter.waited(name, begin, now, 1, failure)
             if answer is not None:
                 self._breaker.succeeded()
                 return cast("list[Any]", answer)
-        _, replies = await self._ask(lambda _: [("EVAL", script.text, *asked)])
+        _, replies = await self._ask("EVAL", 1, lambda _: [("EVAL", script.text, *asked)])
         return cast("list[Any]", replies[0])
 
     async def ping(self) -> None:
         """Raise CacheUnavailable unless Redis answers."""
-        await self._ask(lambda _: [("PING",)])
+        await self._ask("PING", 1, lambda _: [("PING",)])
 
     async def close(self) -> None:
         """Wait for what is being sent and close the connections."""
@@ -213,18 +254,21 @@ class Cache:
             return
         self.round_trips += 1
         packed = hiredis.pack_command(("MGET", *batch.keys))  # type: ignore[arg-type] # it takes any number
-        answered, broke = functools.partial(self._answered, batch), functools.partial(self._line_broke, batch)
-        line.ask(packed, len(batch.keys), answered, broke)
+        sent = time.perf_counter()
+        answered = functools.partial(self._answered, batch, sent)
+        line.ask(packed, len(batch.keys), answered, functools.partial(self._line_broke, batch, sent))
 
     def _line(self) -> Line | None:
         return None if self._breaker.is_open else self._lines.line()
 
-    def _answered(self, batch: Batch, server: bytes, values: list[bytes | None]) -> None:
+    def _answered(self, batch: Batch, sent: float, server: bytes, values: list[bytes | None]) -> None:
+        self._meter.done("MGET", sent, time.perf_counter(), len(values))
         self._breaker.succeeded()
         batch.answer(server, values)
 
-    def _line_broke(self, batch: Batch, error: Exception) -> None:
+    def _line_broke(self, batch: Batch, sent: float, error: Exception) -> None:
         if isinstance(error, TimeoutError):
+            self._meter.done("MGET", sent, time.perf_counter(), len(batch.keys), type(error).__name__)
             batch.refuse(self._failed(error))
         else:  # as with any connection that the server closed, the question is asked once more
             self._ask_for(batch)
@@ -236,25 +280,47 @@ class Cache:
 
     async def _read_batch(self, batch: Batch) -> None:
         try:
-            server, replies = await self._ask(lambda _: [("MGET", *batch.keys)])
+            server, replies = await self._round_trip("MGET", len(batch.keys), lambda _: [("MGET", *batch.keys)])
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for each of these answers
             batch.refuse(error)
         else:
             batch.answer(server, replies[0])
 
-    async def _ask(self, commands: _Commands) -> tuple[bytes, list[Any]]:
-        """Send commands in one round trip on one connection; return its server's identity and the replies."""
+    async def _ask(self, name: str, count: int, commands: _Commands) -> tuple[bytes, list[Any]]:
+        """Send up to ``count`` commands of a name in one round trip, for which the running task waits."""
+        if count > 1:
+            name = f"PIPELINE {name}"
+        begin, error = time.perf_counter(), ""
+        try:
+            return await self._round_trip(name, count, commands)
+        except CacheUnavailable as failure:
+            error = _kind(failure)
+            raise
+        finally:
+            self._meter.waited(name, begin, time.perf_counter(), count, error)
+
+    async def _round_trip(self, name: str, items: int, commands: _Commands) -> tuple[bytes, list[Any]]:
+        """Send commands on one connection; return its server's identity and the replies."""
         if not self._breaker.allows():
             raise CacheUnavailable("Redis is being left alone for a moment after failures in a row")
+        begin, failure = time.perf_counter(), ""
         try:
             async with asyncio.timeout(self._timeout), self._slots:
+                begin = time.perf_counter()
                 server, replies = await self._exchange(commands)
+            failure = next((_code(reply) for reply in replies if isinstance(reply, ResponseError)), "")
+        except asyncio.CancelledError:
+            failure = "CancelledError"
+            raise
         except (TimeoutError, OSError, RedisError) as error:
+            failure = type(error).__name__
             raise self._failed(error) from error
+        finally:
+            self._meter.done(name, begin, time.perf_counter(), items, failure)
         self._breaker.succeeded()
         for reply in replies:
             if isinstance(reply, ResponseError):  # out of memory, read-only: it refuses, but it answers
-                raise CacheUnavailable(f"Redis refused: {reply}")
+                raise CacheUnavailable(f"Redis refused: {reply}") from reply
         return server, replies
 
     def _failed(self, error: Exception) -> CacheUnavailable:
@@ -297,6 +363,15 @@ class Cache:
         return server.digest, replies
 
 
+def _kind(failure: CacheUnavailable) -> str:
+    cause = failure.__cause__
+    return _code(cause) if isinstance(cause, ResponseError) else type(cause or failure).__name__
+
+
+def _code(refusal: ResponseError) -> str:
+    return refusal.status_code or type(refusal).__name__
+
+
 async def _reply(connection: AbstractConnection) -> Any:
     """Read one reply. An error reply is returned like any other, so that those behind it are read too."""
     try:
@@ -311,6 +386,14 @@ def _fill_command(fill: Fill, server: bytes) -> _Command:
         return ("EVAL", RELEASE, 1, lease_key(key), fill.lease.token)
     milliseconds = max(1, int(fill.ttl * 1000))
     return ("EVAL", FILL, 2, key, lease_key(key), fill.lease.token, server + fill.value, milliseconds)
+
+
+def address_of(url: str) -> tuple[str, str, int]:
+    """Return the number of the database that a URL is of, and its server's host and port, or the path of its socket."""
+    options = parse_url(url)
+    path = options.get("path")
+    address, port = (path, 0) if path else (options.get("host", "localhost"), options.get("port", 6379))
+    return str(options.get("db", 0)), address, port
 
 
 async def eviction_warning(redis: Redis) -> str | None:

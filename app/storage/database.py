@@ -15,7 +15,7 @@ from app.errors import DatabaseUnavailable, DatabaseUnfit
 from app.storage.schema import configuration
 
 if TYPE_CHECKING:
-    from app.storage.engine import Client, MeteredPool, PoolMeter
+    from app.storage.engine import Client, MeteredPool, PoolMeter, QueryMeter
     from app.storage.replicas import Replicas
 
 _AWAY = (
@@ -91,7 +91,7 @@ class Database:
         """Who is asked first what may lag."""
 
     @classmethod
-    async def open(cls, url: str, options: PoolOptions, meter: PoolMeter) -> Self:
+    async def open(cls, url: str, options: PoolOptions, meter: PoolMeter, queries: QueryMeter | None = None) -> Self:
         """Prepare the pool. The server need not be there yet: connections are made when they are needed."""
         context = TortoiseContext()
         config = configuration(
@@ -107,6 +107,7 @@ class Database:
             max_wait=options.max_wait,
             validate_after=options.validate_after,
             meter=meter,
+            queries=queries or _Uncounted(),
         )
         # At debug level it logs the parameters of every statement: addresses and hashes.
         logging.getLogger("tortoise.db_client").setLevel(logging.INFO)
@@ -130,7 +131,7 @@ class Database:
             return rows
         try:
             async with asyncio.timeout(self.deadline):
-                return await self._client.fetch(statement.sql, values)
+                return await self._client.fetch(statement, values)
         except asyncpg.UniqueViolationError as error:
             raise UniqueViolation(error.constraint_name or "") from error
         except _UNFIT as error:
@@ -147,6 +148,13 @@ class Database:
                 await self._context.close_connections()
         except TimeoutError:
             self.pool.terminate()
+
+
+class _Uncounted:
+    """Nobody counts the queries."""
+
+    def done(self, *_: object) -> None:
+        """Do nothing."""
 
 
 async def _initialise(context: TortoiseContext, config: dict[str, Any]) -> Client:

@@ -19,6 +19,8 @@ from app.storage.limit import PoolLimit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from app.storage.database import Statement
+
 VALIDATION_QUERY = "SELECT 1"
 VALIDATION_TIMEOUT = 1.0
 """Seconds after which a connection that does not answer the validation query is given up."""
@@ -42,8 +44,20 @@ class PoolMeter(Protocol):
     def give_up(self, waited: float, *, timed_out: bool) -> None:
         """A caller leaves without one."""
 
-    def give_back(self) -> None:
-        """A connection was returned."""
+    def give_back(self, used: float) -> None:
+        """A connection was returned after so many seconds."""
+
+    def created(self, seconds: float) -> None:
+        """A connection was made in so many seconds."""
+
+
+class QueryMeter(Protocol):
+    """What queries tell whoever counts."""
+
+    def done(
+        self, name: str, sql: str, begin: float, end: float, rows: int = 0, error: str = "", code: str = ""
+    ) -> None:
+        """A query that the running task waited for ended; times are those of ``time.perf_counter``, ``code`` is an SQLSTATE."""
 
 
 class TimedConnection(asyncpg.Connection):
@@ -75,6 +89,7 @@ class MeteredPool(Pool):
         self,
         *,
         meter: PoolMeter,
+        queries: QueryMeter,
         limit: int,
         max_wait: float,
         validate_after: float,
@@ -83,12 +98,14 @@ class MeteredPool(Pool):
     ) -> None:
         super().__init__(None, setup=self._validate, **options)
         self._meter = meter
+        self.queries = queries
         self._limit = PoolLimit(self, limit)
         self.max_wait = max_wait
         self._validate_after = validate_after
         self._clock = clock
         self._attempts = options["max_size"] + 1
-        self._lent: set[PoolConnectionProxy[Any]] = set()
+        self._lent: dict[PoolConnectionProxy[Any], float] = {}
+        """When each was lent."""
 
     def resize(self, limit: int) -> None:
         """Lend so many connections at most; those that are lent beyond it are closed as they come back."""
@@ -114,9 +131,15 @@ class MeteredPool(Pool):
         except BaseException as error:
             meter.give_up(self._clock() - begin, timed_out=isinstance(error, PoolExhausted))
             raise
-        self._lent.add(connection)
-        meter.lend(self._clock() - begin)
+        now = self._lent[connection] = self._clock()
+        meter.lend(now - begin)
         meter.opened = self.get_size()
+        return connection
+
+    async def _get_new_connection(self) -> Any:
+        begin = self._clock()
+        connection = await super()._get_new_connection()  # type: ignore[misc] # private there
+        self._meter.created(self._clock() - begin)
         return connection
 
     def _lies_ready(self) -> bool:
@@ -153,9 +176,9 @@ class MeteredPool(Pool):
     async def release(self, connection: PoolConnectionProxy[Any], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         """Take a connection back. It counts as returned at once: the next caller may have it before we hear of it."""
         del timeout
-        if connection in self._lent:  # asyncpg forgets a connection that died while it was lent; we must not
-            self._lent.discard(connection)
-            self._meter.give_back()
+        # asyncpg forgets a connection that died while it was lent; we must not.
+        if (lent := self._lent.pop(connection, None)) is not None:
+            self._meter.give_back(self._clock() - lent)
         if (held := getattr(connection, "_con", None)) is not None:  # there is no public way to ask
             held.idle_since = self._clock()
             if held.is_at_rest:
@@ -194,12 +217,27 @@ class Client(AsyncpgDBClient):
         pool.resize(pool.limit)
         return pool
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    async def fetch(self, statement: Statement, values: Sequence[Any]) -> list[dict[str, Any]]:
         """Run a statement and return its rows, or raise what asyncpg or the pool raises: Tortoise's ways to it cost as much again."""
-        if self._pool is None:
+        pool = cast("MeteredPool | None", self._pool)
+        if pool is None:
             raise asyncpg.InterfaceError("the pool is closed")
-        async with self._pool.acquire() as connection:
-            return [dict(row) for row in await connection.fetch(sql, *values)]
+        async with pool.acquire() as connection:
+            return [dict(row) for row in await _timed(connection, statement, values, pool.queries)]
+
+
+async def _timed(
+    connection: PoolConnectionProxy[Any], statement: Statement, values: Sequence[Any], meter: QueryMeter
+) -> list[asyncpg.Record]:
+    begin = time.perf_counter()
+    try:
+        rows = await connection.fetch(statement.sql, *values)
+    except BaseException as error:
+        code = getattr(error, "sqlstate", None) or ""
+        meter.done(statement.name, statement.sql, begin, time.perf_counter(), 0, type(error).__name__, code)
+        raise
+    meter.done(statement.name, statement.sql, begin, time.perf_counter(), len(rows))
+    return rows
 
 
 client_class = Client

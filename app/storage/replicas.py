@@ -22,7 +22,7 @@ from app.storage.replication import PRIMARY, REPLICA
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from app.storage.engine import PoolMeter
+    from app.storage.engine import PoolMeter, QueryMeter
 
 PATIENCE = 1.0
 """Seconds that a replica has for lending a connection, and for an answer; then the primary is asked."""
@@ -72,15 +72,23 @@ class Replicas:
 
     @classmethod
     async def open(
-        cls, servers: Mapping[str, tuple[str, PoolMeter]], options: PoolOptions, primary: Database, *, max_lag: float
+        cls,
+        servers: Mapping[str, tuple[str, PoolMeter, QueryMeter]],
+        options: PoolOptions,
+        primary: Database,
+        *,
+        max_lag: float,
     ) -> Self:
-        """Prepare the pools and begin to look; ``servers`` has the URL and the meter of each name."""
+        """Prepare the pools and begin to look; ``servers`` has the URL and the meters of each name."""
         hasty = replace(
             options,
             max_wait=min(PATIENCE, options.max_wait),
             query_timeout=min(PATIENCE, options.query_timeout),
         )
-        opened = [Replica(name, await Database.open(url, hasty, meter)) for name, (url, meter) in servers.items()]
+        opened = [
+            Replica(name, await Database.open(url, hasty, meter, queries))
+            for name, (url, meter, queries) in servers.items()
+        ]
         replicas = cls(opened, primary, max_lag=max_lag)
         if opened:
             replicas._looking = asyncio.get_running_loop().create_task(replicas._keep_looking())

@@ -22,8 +22,8 @@ class Script:
         self.text = text
         self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # what EVALSHA calls it
 
-    def ask(self, line: Line, arguments: Sequence[str | int], count: int, reply: asyncio.Future[Any]) -> None:
-        """Have a line run it, and put its answer, a list of ``count``, into ``reply``.
+    def ask(self, line: Line, arguments: Sequence[str | int], count: int, reply: asyncio.Future[Any]) -> str:
+        """Have a line run it by the command that is returned, and put its answer, a list of ``count``, into ``reply``.
 
         That gets None when it has to be sent elsewhere, as text: the server has forgotten it, or refuses it, or the line
         broke; and TimeoutError when the answer was not there in time.
@@ -33,6 +33,7 @@ class Script:
         packed = hiredis.pack_command((*called, *arguments))  # type: ignore[arg-type] # it takes any number
         answered, broke = functools.partial(_answered, reply), functools.partial(_broke, reply)
         line.ask(packed, count, answered, broke, refusable=True)
+        return called[0]
 
 
 def _answered(reply: asyncio.Future[Any], _: bytes, answer: Any) -> None:

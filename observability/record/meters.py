@@ -1,6 +1,6 @@
 """Meters that other parts of a worker increment: caches, connection pools, the hashing queue.
 
-They belong to one event loop and take no locks.
+They belong to one event loop and take no locks. What a request has waited for they tell the request, too.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import time
 from typing import TYPE_CHECKING
 
 from observability.model import CacheCounts, HashCounts, Histogram, PoolCounts
+from observability.record.current import HASH, HASH_WAIT, LOOP, POOL_WAIT, spend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HALF_MINUTE = 30.0
+_WORTH_A_SPAN = 0.0005
 
 
 class CacheMeter:
@@ -56,6 +58,8 @@ class PoolMeter:
         self.pending = 0
         self.timeouts = 0
         self.wait = Histogram()
+        self.use = Histogram()
+        self.create = Histogram()
         self._clock = clock
         self._busy = 0.0
         self._since = clock()
@@ -73,18 +77,23 @@ class PoolMeter:
         self.pending = max(0, self.pending - 1)
         self.in_use += 1
         self._high = max(self._high, self.in_use)
-        self.wait.record(waited)
+        self._waited(waited)
 
     def give_up(self, waited: float, timed_out: bool) -> None:  # noqa: FBT001 - the agreed interface
         """Count a caller that left without a connection. Its wait counts too, or a full pool would look fast."""
         self.pending = max(0, self.pending - 1)
         self.timeouts += timed_out
-        self.wait.record(waited)
+        self._waited(waited, "timeout" if timed_out else "given_up")
 
-    def give_back(self) -> None:
-        """Count a connection returned."""
+    def give_back(self, used: float) -> None:
+        """Count a connection returned after it was kept for this many seconds."""
         self._advance()
         self.in_use = max(0, self.in_use - 1)
+        self.use.record(used)
+
+    def created(self, seconds: float) -> None:
+        """Count a connection that took this many seconds to make."""
+        self.create.record(seconds)
 
     def freeze(self) -> PoolCounts:
         """Return the present counts as a value. ``high_water`` is that of the last 30 to 60 seconds."""
@@ -99,7 +108,15 @@ class PoolMeter:
             timeouts=self.timeouts,
             busy=self._busy,
             wait=self.wait.freeze(),
+            use=self.use.freeze(),
+            create=self.create.freeze(),
         )
+
+    def _waited(self, seconds: float, error: str = "") -> None:
+        self.wait.record(seconds)
+        now = self._clock()
+        name = "pool wait" if seconds > _WORTH_A_SPAN else ""
+        spend(POOL_WAIT, now - seconds, now, name, error, (("db.client.connection.pool.name", self.name),))
 
     def _advance(self) -> None:
         """Bring the connection-seconds, and the halves of the high-water mark, up to now."""
@@ -135,6 +152,12 @@ class HashMeter:
     def end(self, duration: float) -> None:
         """Count a password hashed in this many seconds."""
         self.duration.record(duration)
+
+    def spent(self, queued: float, begun: float, ended: float) -> None:
+        """Tell the running request when its password was queued, taken up and hashed; since then it waited for the loop."""
+        spend(HASH_WAIT, queued, begun, "hash wait" if begun - queued > _WORTH_A_SPAN else "")
+        spend(HASH, begun, ended, "hash")
+        spend(LOOP, ended, time.perf_counter())
 
     def cancel(self) -> None:
         """Count a password that left the queue unhashed."""

@@ -130,7 +130,7 @@ class Commands:
         self._known: dict[str, tuple[OperationMeter, str, Attributes]] = {}
 
     def done(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
-        """Count a round trip; ``items`` are its keys or commands, ``error`` is the kind of its failure."""
+        """Count a round trip; ``items`` are its keys or commands, ``error`` is its kind or, in capitals, Redis's code for it."""
         self._of(name)[0].done(end - begin, items, error)
 
     def waited(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
@@ -138,6 +138,8 @@ class Commands:
         _, span, attributes = self._of(name)
         if name.startswith("PIPELINE "):
             attributes = (*attributes, ("db.operation.batch.size", items))
+        if error.isupper():
+            attributes = (*attributes, ("db.response.status_code", error))
         spend(REDIS, begin, end, span, error, attributes)
 
     def _of(self, name: str) -> tuple[OperationMeter, str, Attributes]:

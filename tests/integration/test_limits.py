@@ -194,7 +194,7 @@ async def test_a_forwarded_address_counts_from_a_listed_proxy_only(serve: Serve)
         async with serve(limit_logins=(2, 3600), **trusted) as service:
             seen = [await statuses(service, 1, WRONG, address) for address in addresses]
             assert sum(seen, Counter())[429] == refused
-            await service.parts.cache._ask(lambda _: [("FLUSHALL",)])
+            await service.parts.cache._ask("FLUSHALL", 1, lambda _: [("FLUSHALL",)])
 
 
 async def test_an_ipv6_subscriber_is_one_client(serve: Serve) -> None:

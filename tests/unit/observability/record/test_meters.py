@@ -26,10 +26,10 @@ def test_pool_use_is_weighed_by_time() -> None:
         meter.enqueue()
         meter.lend(0.0)
     clock.now += 2
-    meter.give_back()
+    meter.give_back(0.5)
     clock.now += 1
     assert meter.freeze().busy == pytest.approx(5.0)
-    meter.give_back()
+    meter.give_back(0.5)
     clock.now += 10
     frozen = meter.freeze()
     assert frozen.busy == pytest.approx(5.0)
@@ -42,7 +42,7 @@ def test_the_high_water_mark_forgets() -> None:
     meter = PoolMeter("postgresql", 10, clock)
     meter.enqueue()
     meter.lend(0.0)
-    meter.give_back()
+    meter.give_back(0.5)
     clock.now += 31
     assert meter.freeze().high_water == 1
     clock.now += 31
