@@ -24,11 +24,13 @@ from observability.publish.page import Readers, metrics_routes
 from observability.publish.stream import StreamPublisher
 from observability.read.store import FleetStore
 from observability.read.watch import Watch
+from observability.record.delayed import delayed_on
 from observability.record.recorder import Recorder
 from observability.record.redis import sample_redis
 from observability.record.sanic import hook
 from observability.record.spans import RequestSpans
 from observability.record.trace import sampler_from
+from observability.record.watchdog import BLOCKED_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,9 +58,10 @@ class Telemetry:
     ``instance`` names this instance of the service in the fleet. ``environment`` is read for the standard ``OTEL_*``
     variables. ``first`` is true in one worker of an instance: it alone exports the figures of the Redis server, which all
     of them see, and it alone warns of variables that cannot be obeyed. Under ``OTEL_SDK_DISABLED=true`` nothing is hooked, published or read: meters still count, for nobody.
+    A tick of the loop that takes longer than ``blocked_after`` seconds is reported with its stack; 0 reports none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named, and most callers leave some out
         self,
         *,
         service: str,
@@ -69,6 +72,7 @@ class Telemetry:
         first: bool = True,
         clock: Callable[[], float] = time.time,
         internal: Sequence[str] = INTERNAL,
+        blocked_after: float = BLOCKED_AFTER,
     ) -> None:
         self.enabled = not is_disabled(environment)
         self.recorder = Recorder(instance=instance, clock=clock, bounds=bounds_of(slo))
@@ -86,6 +90,7 @@ class Telemetry:
         self._clock = clock
         self._redis: Commands | None = None
         self._database_cpu: DatabaseCpu | None = None
+        self._blocked_after = blocked_after
         self._otlp: OtlpPublisher | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._latest: Snapshot | None = None
@@ -111,7 +116,7 @@ class Telemetry:
         self.publisher = StreamPublisher(redis) if redis is not None else None
         self.feed.connect(redis)
         self.instance.connect(redis, self.publisher)
-        self.recorder.runtime.start()
+        self.recorder.runtime.start(self._blocked_after, lambda: delayed_on(self.recorder.connections))
         self._start_otlp()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
         self.watch.start(redis)

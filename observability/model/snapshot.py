@@ -160,7 +160,8 @@ class Blocked(msgspec.Struct, frozen=True, array_like=True):
     """A tick of the event loop that took too long. ``at`` is the Unix second in which it began; ``number`` counts from 1 in a worker's life.
 
     ``function`` is what ran, as "name (file.py:12)", ``stack`` all frames like that, outermost first. ``delayed`` are the
-    requests that were on the way meanwhile, as ("GET /route", how many).
+    requests that were on the way meanwhile, as ("GET /route", how many). ``at_end``: a call outside Python gave no thread a
+    turn, so that only the end was seen, and the function is the one that came back from such a call.
     """
 
     number: int
@@ -169,6 +170,7 @@ class Blocked(msgspec.Struct, frozen=True, array_like=True):
     function: str
     stack: tuple[str, ...] = ()
     delayed: tuple[tuple[str, int], ...] = ()
+    at_end: bool = False
 
 
 MOST_BLOCKED = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from observability.model import SNAPSHOT_VERSION, RedisServer, Snapshot
@@ -12,6 +12,7 @@ from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.operations import Operations
 from observability.record.requests import MOST_SERIES, RequestSeries
 from observability.record.runtime import RuntimeMeter
+from observability.record.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,10 @@ class Recorder:
         self.worker = worker or uuid4().hex[:12]
         self.started = clock()
         self.requests = RequestSeries(most_series, bounds)
-        self.runtime = RuntimeMeter()
+        self.stalls = Stalls(busy=lambda: self.in_flight > 0)
+        self.connections: set[Any] = set()
+        """The protocols of all connections, as the server holds them."""
+        self.runtime = RuntimeMeter(self.stalls, clock)
         self.operations = Operations()
         """What is asked of the stores."""
         self.in_flight = 0
@@ -82,6 +86,7 @@ class Recorder:
             hashing=self._hashing.freeze() if self._hashing else None,
             redis=self.redis,
             runtime=self.runtime.freeze(),
+            blocked=self.runtime.watchdog.blocked,
             in_flight=self.in_flight,
             bounds=self.bounds,
             database_cpu=self.database_cpu,

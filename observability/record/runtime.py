@@ -1,43 +1,53 @@
-"""The process itself: CPU, memory, open files, tasks, and how late its event loop runs."""
+"""The process itself: CPU, memory, open files, threads, tasks, garbage collection, and how late its event loop runs."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+from typing import TYPE_CHECKING
 
 import psutil
 
 from observability.model import Histogram, Runtime
+from observability.record.stalls import Stalls
+from observability.record.watchdog import BLOCKED_AFTER, Watchdog
 
-LAG_INTERVAL = 0.1
-"""Seconds between two looks at the clock; a stall shorter than this can be missed, a longer one cannot."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
+    from observability.record.watchdog import Delayed
 
 COUNT_INTERVAL = 10.0
-"""Seconds between two counts of open files and tasks: with ten thousand connections a count takes milliseconds."""
+"""Seconds between two counts of open files, threads and tasks: with ten thousand connections a count takes milliseconds."""
 
 
 class RuntimeMeter:
-    """Samples loop lag while running; reads CPU seconds and resident bytes when frozen."""
+    """Watches the loop and the garbage collector while running; reads CPU seconds and resident bytes when frozen."""
 
-    def __init__(self) -> None:
-        self.loop_lag = Histogram()
+    def __init__(self, stalls: Stalls | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.stalls = stalls or Stalls()
+        self.watchdog = Watchdog(self.stalls, clock)
+        self.gc_pauses = Histogram()
         self._process = psutil.Process()
-        self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._counted = -COUNT_INTERVAL
-        self._open_files = self._tasks = 0
+        self._open_files = self._tasks = self._threads = 0
+        self._collecting = 0.0
 
-    def start(self) -> None:
-        """Begin to sample the running event loop."""
-        loop = self._loop = asyncio.get_running_loop()
-        self._look_at(loop, loop.time() + LAG_INTERVAL)
+    def start(self, blocked_after: float = BLOCKED_AFTER, delayed: Delayed = tuple) -> None:
+        """Begin to watch the running event loop: a tick is too long after so many seconds, and ``delayed`` tells whom it delayed."""
+        self._loop = asyncio.get_running_loop()
+        self.stalls.start()
+        self.watchdog.start(blocked_after, delayed)
+        gc.callbacks.append(self._note_collection)
 
     def stop(self) -> None:
-        """Stop sampling."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Stop watching."""
+        self.stalls.stop()
+        self.watchdog.stop()
+        if self._note_collection in gc.callbacks:
+            gc.callbacks.remove(self._note_collection)
 
     def freeze(self) -> Runtime:
         """Return the present figures."""
@@ -45,9 +55,12 @@ class RuntimeMeter:
         return Runtime(
             cpu=time.process_time(),
             rss=self._process.memory_info().rss,
-            loop_lag=self.loop_lag.freeze(),
+            loop_lag=self.stalls.lag.freeze(),
             open_files=self._open_files,
             tasks=self._tasks,
+            threads=self._threads,
+            gc_pauses=self.gc_pauses.freeze(),
+            gc_collections=tuple(generation["collections"] for generation in gc.get_stats()),
         )
 
     def _count(self) -> None:
@@ -56,12 +69,12 @@ class RuntimeMeter:
             return
         self._counted = now
         self._tasks = len(asyncio.all_tasks(self._loop))
+        self._threads = self._process.num_threads()
         self._open_files = self._process.num_fds() if psutil.POSIX else 0
 
-    def _look_at(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self._timer = loop.call_at(due, self._look, loop, due)
-
-    def _look(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        now = loop.time()
-        self.loop_lag.record(max(0.0, now - due))
-        self._look_at(loop, now + LAG_INTERVAL)
+    def _note_collection(self, phase: str, _: Mapping[str, int]) -> None:
+        if phase == "start":
+            self._collecting = time.perf_counter()
+        elif self._collecting:
+            self.gc_pauses.record(time.perf_counter() - self._collecting)
+            self._collecting = 0.0
