@@ -35,6 +35,9 @@ class HashMeter(Protocol):
     def end(self, duration: float) -> None:
         """It is done."""
 
+    def spent(self, queued: float, begun: float, ended: float) -> None:
+        """The running task waited for one that was queued, taken up and done at these times of the clock."""
+
     def refuse(self) -> None:
         """One was turned away."""
 
@@ -90,23 +93,27 @@ class HashThreads:
         self._taken += 1
         self._meter.enqueue()
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, self._timed, loop, self._clock(), work, arguments)
+        queued = self._clock()
+        future = loop.run_in_executor(self._executor, self._timed, loop, queued, work, arguments)
         # The slot belongs to the thread, not to the caller: who goes away frees nothing before the work is done.
         future.add_done_callback(self._finished)
-        return (await asyncio.shield(future))[0]
+        result, begun, ended = await asyncio.shield(future)
+        self._meter.spent(queued, begun, ended)
+        return result
 
     def _timed(
         self, loop: asyncio.AbstractEventLoop, queued: float, work: Callable[..., Result], arguments: tuple[object, ...]
-    ) -> tuple[Result, float]:
+    ) -> tuple[Result, float, float]:
         begin = self._clock()
         with contextlib.suppress(RuntimeError):  # the loop was closed under us: nobody counts any more
             loop.call_soon_threadsafe(self._meter.begin, begin - queued)
-        return work(*arguments), self._clock() - begin
+        return work(*arguments), begin, self._clock()
 
-    def _finished(self, future: asyncio.Future[tuple[Result, float]]) -> None:
+    def _finished(self, future: asyncio.Future[tuple[Result, float, float]]) -> None:
         self._taken -= 1
         if not future.cancelled() and future.exception() is None:
-            duration = future.result()[1]
+            _, begin, end = future.result()
+            duration = end - begin
             if self._mean:
                 self._spread += (abs(duration - self._mean) - self._spread) * _SPREAD_WEIGHT
             self._mean += (duration - self._mean) * (_WEIGHT if self._mean else 1)
