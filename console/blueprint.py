@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, cast
 from sanic.response import empty, html, json, raw, redirect
 
 from console.events import Broadcast, TooManyViewers
-from console.guard import Guard, Handler, field, wants_json
-from console.ports import LoadControl, LoadRefused
+from console.guard import Guard, Handler, fields, wants_json
+from console.pages.page import Ask, Refused, asked, path_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from sanic import Blueprint, HTTPResponse, Request, Sanic
 
     from console.access import Gate
-    from console.pages import Pages
-    from console.ports import ReportFile
+    from console.pages.page import Action, Download, Page
+    from console.rendering import Renderer
     from console.static_files import StaticFiles
 
 CSP = (
@@ -38,11 +38,8 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_REPORT_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+_FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """For a file that somebody else's program has written, should a browser show it in spite of what it is told."""
-
-_REPORTS: dict[ReportFile, str] = {"report.html": "text/html; charset=utf-8", "result.json": "application/json"}
-"""What is handed out of a run, and what type it has."""
 
 EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -66,8 +63,8 @@ class Console:
         *,
         gate: Gate,
         guard: Guard,
-        pages: Pages,
-        load: LoadControl,
+        pages: Mapping[str, Page],
+        renderer: Renderer,
         static: StaticFiles,
         broadcast: Broadcast,
         base: str,
@@ -77,7 +74,7 @@ class Console:
         self._gate = gate
         self._guard = guard
         self._pages = pages
-        self._load = load
+        self._renderer = renderer
         self._static = static
         self._broadcast = broadcast
         self._base = base
@@ -87,19 +84,24 @@ class Console:
     def mount(self, blueprint: Blueprint) -> None:
         """Give the blueprint its routes; every one of them goes through the guard."""
         anyone, visitors = self._guard.anyone, self._guard.visitors
-        routes = (
-            ("/", ("GET",), visitors(self.overview), "overview"),
+        routes: list[tuple[str, tuple[str, ...], Handler, str]] = [
             ("/events", ("GET",), visitors(self.events, page=False), "events"),
             ("/session", ("GET",), visitors(self.session, page=False), "session"),
-            ("/load/start", ("POST",), visitors(self.start_load), "start_load"),
-            ("/load/stop", ("POST",), visitors(self.stop_load), "stop_load"),
-            ("/load/runs/<run:str>/<file:str>", ("GET",), visitors(self.report), "report"),
             ("/logout", ("POST",), visitors(self.logout), "logout"),
             (_LOGIN, ("GET",), anyone(self.login), "login"),
             (_LOGIN, ("POST",), anyone(self.paste_token), "paste_token"),
             (_STATIC, ("GET",), anyone(self.static_file), "static_file"),
-            ("/<rest:path>", EVERY_METHOD, visitors(self.unknown), "unknown"),
-        )
+        ]
+        for page in self._pages.values():
+            routes.append((f"/{page.path}", ("GET",), visitors(self._shown(page)), f"page_{page.name}"))
+            for below, action in page.actions().items():
+                routes.append(
+                    (f"/{page.path}/{below}", ("POST",), visitors(self._done(page, action)), f"do_{page.name}_{below}")
+                )
+            for number, (below, download) in enumerate(page.downloads().items()):
+                handler = visitors(self._handed_out(download))
+                routes.append((f"/{page.path}/{below}", ("GET",), handler, f"file_{page.name}_{number}"))
+        routes.append(("/<rest:path>", EVERY_METHOD, visitors(self.unknown), "unknown"))
         for path, methods, handler, name in routes:
             blueprint.add_route(handler, path, methods=methods, name=name)
         # Left to the router, the answer to another method would be the host's, and would lack the console's headers.
@@ -113,11 +115,61 @@ class Console:
         blueprint.middleware(_protect, "response")
         blueprint.listener("before_server_stop")(self._end_streams)
 
-    async def overview(self, request: Request, cookie: str) -> HTTPResponse:
-        """Answer with the page, its figures in it, and renew the visit."""
-        look = await self._pages.look()
-        page = html(self._pages.overview(look, form_token=self._gate.form_token(cookie)))
-        return self._with_cookie(request, page, self._gate.renew(cookie))
+    def _shown(self, page: Page) -> Handler:
+        """Answer with a page, its figures in it, and renew the visit."""
+
+        async def show(request: Request, cookie: str, **path: str) -> HTTPResponse:
+            try:
+                text = await self._page(request, cookie, page, asked(page, request.args.get, path))
+            except LookupError:
+                return self._guard.refuse(request, 404, "Not found", "There is nothing of that name.")
+            return self._with_cookie(request, html(text), self._gate.renew(cookie))
+
+        return show
+
+    async def _page(self, request: Request, cookie: str, page: Page, ask: Ask, refused: Refused | None = None) -> str:
+        look = await self._renderer.look(page, ask)
+        theme = request.cookies.get("console_theme") or ""
+        return self._renderer.page(
+            look,
+            form_token=self._gate.form_token(cookie),
+            theme=theme if theme in {"light", "dark"} else "",
+            notice=str(refused or ""),
+            field=refused.field if refused else "",
+        )
+
+    def _done(self, page: Page, action: Action) -> Handler:
+        """Do what a form of a page asks for; a refusal is shown on that page, or told to its script."""
+
+        async def do(request: Request, cookie: str, **path: str) -> HTTPResponse:
+            try:
+                outcome = await action({**fields(request), **path})
+            except Refused as refused:
+                if wants_json(request):
+                    about = {"field": refused.field} if refused.field else {}
+                    return json({"message": str(refused), **about}, status=409)
+                text = await self._page(request, cookie, page, asked(page, request.args.get, path), refused)
+                return html(text, status=409)
+            if wants_json(request):
+                return json(outcome.answer)
+            return redirect(self._renderer.url(outcome.page, Ask(), **outcome.arguments) or self._base, status=303)
+
+        return do
+
+    def _handed_out(self, download: Download) -> Handler:
+        """Hand out a file, to be kept: it is not shown here, where it would be one of our pages."""
+
+        async def hand_out(request: Request, _: str, **path: str) -> HTTPResponse:
+            file = await download(**path)
+            if file is None:
+                return self._guard.refuse(request, 404, "Not found", "There is no such file.")
+            headers = {
+                "content-disposition": f'attachment; filename="{file.name}"',
+                "content-security-policy": _FILE_CSP,
+            }
+            return raw(file.content, content_type=file.content_type, headers=headers)
+
+        return hand_out
 
     async def login(self, request: Request) -> HTTPResponse:
         """Exchange the token of a login URL for a cookie, or ask for the token."""
@@ -129,15 +181,15 @@ class Console:
         # A browser that follows a link from elsewhere leaves strict cookies at home; when our own page sends it
         # onward, it brings them.
         from_elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
-        return html(self._pages.login(onward=from_elsewhere))
+        return html(self._renderer.login(onward=from_elsewhere))
 
     async def paste_token(self, request: Request) -> HTTPResponse:
         """Exchange a pasted token for a cookie."""
-        return self._admit(request, field(request, "token").strip())
+        return self._admit(request, fields(request).get("token", "").strip())
 
     def _admit(self, request: Request, token: str) -> HTTPResponse:
         if not self._gate.opens(token):
-            return html(self._pages.login(wrong=True), status=403)
+            return html(self._renderer.login(wrong=True), status=403)
         return self._with_cookie(request, redirect(self._base, status=303), self._gate.issue())
 
     def _with_cookie(self, request: Request, response: HTTPResponse, cookie: str) -> HTTPResponse:
@@ -162,47 +214,15 @@ class Console:
         """Tell a script that its visit still stands, and renew it: a page that is watched is not logged out."""
         return self._with_cookie(request, empty(), self._gate.renew(cookie))
 
-    async def start_load(self, request: Request, cookie: str) -> HTTPResponse:
-        """Start a load run."""
-        try:
-            run = await self._load.start(field(request, "scenario"))
-        except LoadRefused as refused:
-            return await self._load_refused(request, cookie, str(refused))
-        return json({"run": run}) if wants_json(request) else redirect(self._base, status=303)
-
-    async def stop_load(self, request: Request, cookie: str) -> HTTPResponse:
-        """Stop a load run."""
-        run = field(request, "run")
-        try:
-            await self._load.stop(run)
-        except LoadRefused as refused:
-            return await self._load_refused(request, cookie, str(refused))
-        return json({"run": run}) if wants_json(request) else redirect(self._base, status=303)
-
-    async def _load_refused(self, request: Request, cookie: str, sentence: str) -> HTTPResponse:
-        if wants_json(request):
-            return json({"message": sentence}, status=409)
-        look = await self._pages.look()
-        form_token = self._gate.form_token(cookie)
-        return html(self._pages.overview(look, form_token=form_token, notice=sentence), status=409)
-
-    async def report(self, request: Request, _: str, run: str, file: str) -> HTTPResponse:
-        """Hand out a file of a run's report, to be kept: it is not shown here, where it would be one of our pages."""
-        for name, kind in _REPORTS.items():
-            if name == file and (content := await self._load.report(run, name)) is not None:
-                headers = {
-                    "content-disposition": f'attachment; filename="{re.sub(r"[^A-Za-z0-9-]", "-", run)}-{name}"',
-                    "content-security-policy": _REPORT_CSP,
-                }
-                return raw(content, content_type=kind, headers=headers)
-        return self._guard.refuse(request, 404, "Not found", "There is no such report.")
-
-    async def static_file(self, _: Request, digest: str, name: str) -> HTTPResponse:
+    async def static_file(self, request: Request, digest: str, name: str) -> HTTPResponse:
         """Answer with one of the console's own files; they are no secret."""
         file = self._static.find(name)
         if file is None:
-            return html(self._pages.message("Not found", "The console has no such file."), status=404)
-        caching = {"cache-control": self._static.caching(digest)}
+            return html(self._renderer.message("Not found", "The console has no such file."), status=404)
+        caching = {"cache-control": self._static.caching(digest), "vary": "accept-encoding"}
+        if file.compressed is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            caching |= {"content-encoding": "gzip"}
+            return raw(file.compressed, content_type=file.content_type, headers=caching)
         return raw(file.content, content_type=file.content_type, headers=caching)
 
     async def unknown(self, request: Request, _: str, rest: str) -> HTTPResponse:
@@ -222,8 +242,12 @@ class Console:
     async def events(self, request: Request, cookie: str) -> HTTPResponse | None:
         """Stream what changes until the viewer leaves, the visit ends or the server stops."""
         expires = self._gate.expiry(cookie) or 0.0
+        page = self._pages.get(request.args.get("page") or "overview")
+        if page is None:
+            return json({"message": "There is no such page."}, status=404)
+        ask = asked(page, request.args.get, _path_arguments(page, request))
         try:
-            async with self._broadcast.viewer(_since(request)) as events, self._stream():
+            async with self._broadcast.viewer(page, ask, _since(request)) as events, self._stream():
                 await self._send(request, events, expires)
         except TooManyViewers:
             sentence = "Too many consoles are open here; close one, or wait."
@@ -273,6 +297,11 @@ class Console:
 def _cut(request: Request) -> None:
     """Drop the connection of a viewer who does not read: what is buffered for it can no longer be sent or ended."""
     cast("asyncio.Transport", request.transport).abort()
+
+
+def _path_arguments(page: Page, request: Request) -> dict[str, str]:
+    """Read from the query what the page itself has in its path."""
+    return {name: request.args.get(name) or "" for name in path_arguments(page.path)}
 
 
 def _since(request: Request) -> int:

@@ -1,8 +1,8 @@
-"""The event stream: once a second what changed on the page, and the chart points since the last event.
+"""The event stream: once a second what changed on a page, and the chart columns since the last event.
 
-One ticker in a process looks and renders for every open tab; it starts with the first viewer and stops with the last.
-A viewer that keeps up is sent bytes that were encoded once; one that comes, resumes or lags is sent all parts and the
-points after the last second that it has. Format: server-sent events, WHATWG HTML section 9.2.
+Viewers who ask the same of the same page share a channel: one ticker looks and renders for all of them; it starts with
+the first and stops with the last. A viewer that keeps up is sent bytes that were encoded once; one that comes, resumes or
+lags is sent all parts and the columns after the last second that it has. Format: server-sent events, WHATWG HTML section 9.2.
 """
 
 from __future__ import annotations
@@ -12,23 +12,18 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from console.pages import Pages, changed
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-    from console.ports import Feed
-    from observability.read.view import Series
+    from console.pages.page import Ask, Columns, Page
+    from console.rendering import Renderer
 
 MOST_VIEWERS = 32
 """Open streams a process; one more is answered 503 and tries again later."""
-
-HISTORY = 300
-"""Seconds of chart points that a page shows."""
 
 _HEARTBEAT = b": nothing new\n\n"
 _OFFSET = 0.2
@@ -43,10 +38,10 @@ class TooManyViewers(Exception):
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """One tick. ``event`` is what a viewer in step is sent: one that saw the tick before and has the points to ``since``.
+    """One tick. ``event`` is what a viewer in step is sent: one that saw the tick before and has the columns to ``since``.
 
     ``parts`` is None when the look failed: viewers are then sent a comment, so that they know the stream lives, and
-    the next good tick carries every part.
+    the next good tick carries everything.
     """
 
     number: int
@@ -54,56 +49,31 @@ class Beat(msgspec.Struct, frozen=True):
     upto: int = 0
     event: bytes = _HEARTBEAT
     parts: Mapping[str, str] | None = None
+    data: Mapping[str, Any] = {}
 
 
-class Broadcast:
-    """Looks once a second while anyone is watching, and tells all of them."""
+class Channel:
+    """What one page shows to all who ask the same of it."""
 
-    def __init__(self, feed: Feed, pages: Pages, *, clock: Callable[[], float] = time.time) -> None:
-        """Take what to look at; start nothing."""
-        self._feed = feed
-        self._pages = pages
+    def __init__(self, page: Page, ask: Ask, renderer: Renderer, clock: Callable[[], float]) -> None:
+        self._page = page
+        self._ask = ask
+        self._renderer = renderer
         self._clock = clock
-        self._viewers = 0
-        self._ticker: asyncio.Task[None] | None = None
         self._latest = Beat(number=0)
         self._turn = asyncio.Event()
+        self._ticker = asyncio.create_task(self._tick(), name=f"console ticker of {page.name}")
         self._stopped = False
-
-    @property
-    def viewers(self) -> int:
-        """How many streams are open."""
-        return self._viewers
-
-    @property
-    def ticking(self) -> bool:
-        """Whether anything is being looked at."""
-        return self._ticker is not None
+        self.viewers = 0
 
     def stop(self) -> None:
-        """End every stream now and admit no more."""
+        """End every stream of it now."""
         self._stopped = True
         self._turn.set()
-        self._end_ticker()
+        self._ticker.cancel()
 
-    @asynccontextmanager
-    async def viewer(self, since: int = 0) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """Admit a viewer who has the seconds up to ``since``; raise TooManyViewers past the bound."""
-        if self._stopped or self._viewers >= MOST_VIEWERS:
-            raise TooManyViewers
-        self._viewers += 1
-        if self._ticker is None:
-            self._ticker = asyncio.create_task(self._tick(), name="console ticker")
-        events = self._events(since)
-        try:
-            yield events
-        finally:
-            await events.aclose()
-            self._viewers -= 1
-            if not self._viewers:
-                self._end_ticker()
-
-    async def _events(self, since: int) -> AsyncGenerator[bytes]:
+    async def events(self, since: int) -> AsyncGenerator[bytes]:
+        """Give what a viewer is sent who has the columns up to ``since``, until the channel stops."""
         seen = 0
         while (beat := await self._after(seen)) is not None:
             in_step = seen == beat.number - 1 and since == beat.since
@@ -116,8 +86,8 @@ class Broadcast:
 
     async def _whole(self, beat: Beat, since: int) -> bytes:
         """Encode everything for a viewer who is not in step."""
-        points = await self._feed.series(since=since, seconds=HISTORY)
-        return encode(beat.parts or {}, points, max(since, beat.upto))
+        columns = await self._page.columns(self._ask, since)
+        return encode(beat.parts or {}, beat.data, columns, max(since, beat.upto))
 
     async def _after(self, number: int) -> Beat | None:
         """Wait for a tick later than ``number``; None once the streams are to end."""
@@ -126,12 +96,6 @@ class Broadcast:
                 return self._latest
             await self._turn.wait()
         return None
-
-    def _end_ticker(self) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
-            self._latest = Beat(number=0)  # nobody is left to compare with, and old figures must not greet the next
 
     async def _tick(self) -> None:
         while True:
@@ -148,23 +112,80 @@ class Broadcast:
         """Look and render once. A look that fails costs this tick only: it is logged, and the next is tried."""
         before = self._latest
         try:
-            parts = self._pages.parts(await self._pages.look())
-            points = await self._feed.series(since=before.upto, seconds=HISTORY)
+            look = await self._renderer.look(self._page, self._ask)
+            parts = self._renderer.parts(look)
+            columns = await self._page.columns(self._ask, before.upto)
+        except LookupError:
+            return Beat(
+                number=before.number + 1, upto=before.upto
+            )  # what it shows is no more; the page says so when it is loaded
         except Exception:  # noqa: BLE001 - whatever a host's feed raises, its viewers wait for the next tick
             _log.exception("the console could not look at its feed")
             return Beat(number=before.number + 1, upto=before.upto)
-        upto = points.at[-1] if points.at else before.upto
-        event = encode(changed(before.parts or {}, parts), points, upto)
-        return Beat(number=before.number + 1, since=before.upto, upto=upto, event=event, parts=parts)
+        upto = int(columns["at"][-1] or 0) if columns["at"] else before.upto
+        event = encode(changed(before.parts or {}, parts), changed(before.data, look.data), columns, upto)
+        return Beat(before.number + 1, before.upto, upto, event, parts, look.data)
 
 
-def encode(parts: Mapping[str, str], points: Series, upto: int) -> bytes:
-    """Write one event: the parts to replace, the points to add, and as its id the last second sent."""
-    columns = {name: _short(getattr(points, name)) for name in points.__struct_fields__}
-    data = _encoder.encode({"parts": parts, "points": columns})
-    return b"id: %d\ndata: %b\n\n" % (upto, data)
+class Broadcast:
+    """The channels that anybody watches."""
+
+    def __init__(self, renderer: Renderer, *, clock: Callable[[], float] = time.time) -> None:
+        """Take what renders; start nothing."""
+        self._renderer = renderer
+        self._clock = clock
+        self._channels: dict[tuple[str, Ask], Channel] = {}
+        self._stopped = False
+
+    @property
+    def viewers(self) -> int:
+        """How many streams are open."""
+        return sum(channel.viewers for channel in self._channels.values())
+
+    @property
+    def channels(self) -> int:
+        """How many pages are being looked at, each counted once for every way of asking."""
+        return len(self._channels)
+
+    def stop(self) -> None:
+        """End every stream now and admit no more."""
+        self._stopped = True
+        for channel in self._channels.values():
+            channel.stop()
+
+    @asynccontextmanager
+    async def viewer(self, page: Page, ask: Ask, since: int = 0) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Admit a viewer who has the columns up to ``since``; raise TooManyViewers past the bound."""
+        if self._stopped or self.viewers >= MOST_VIEWERS:
+            raise TooManyViewers
+        key = (page.name, ask)
+        channel = self._channels.get(key)
+        if channel is None:
+            channel = self._channels[key] = Channel(page, ask, self._renderer, self._clock)
+        channel.viewers += 1
+        events = channel.events(since)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            channel.viewers -= 1
+            if not channel.viewers:
+                channel.stop()
+                del self._channels[key]  # old figures must not greet the next
 
 
-def _short(column: tuple[float | None, ...]) -> list[float | None]:
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is not as it was."""
+    return {name: value for name, value in after.items() if name not in before or before[name] != value}
+
+
+def encode(parts: Mapping[str, str], data: Mapping[str, Any], columns: Columns, upto: int) -> bytes:
+    """Write one event: the parts to replace, the columns to add, data that changed, and as its id the last second sent."""
+    points = {name: _short(column) for name, column in columns.items()}
+    written = _encoder.encode({"parts": parts, "points": points, "data": data})
+    return b"id: %d\ndata: %b\n\n" % (upto, written)
+
+
+def _short(column: Sequence[float | None]) -> list[float | None]:
     """Round to four significant digits, more than a chart can show, fewer than a tenth of the bytes of a float."""
     return [value if value is None or isinstance(value, int) else float(f"{value:.4g}") for value in column]

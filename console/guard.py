@@ -12,7 +12,7 @@ from sanic.response import html, json, redirect
 from console.access import Gate, same_origin
 
 if TYPE_CHECKING:
-    from console.pages import Pages
+    from console.rendering import Renderer
 
 Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
@@ -20,7 +20,7 @@ _UNKNOWN_HOST = "This console does not answer to that host name."
 _FOREIGN_FORM = "This form was not sent by a page of this visit. Open the console anew and try again."
 _UNREADABLE_FORM = "This form cannot be read; send it as application/x-www-form-urlencoded."
 _FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 16
+_MOST_FIELDS = 64
 
 
 class UnreadableForm(Exception):
@@ -30,10 +30,10 @@ class UnreadableForm(Exception):
 class Guard:
     """Wraps handlers; a refusal is a page for people and JSON for scripts."""
 
-    def __init__(self, *, gate: Gate, pages: Pages, base: str) -> None:
+    def __init__(self, *, gate: Gate, renderer: Renderer, base: str) -> None:
         """Take who decides, what renders refusals, and the path that the console is mounted under."""
         self._gate = gate
-        self._pages = pages
+        self._renderer = renderer
         self._base = base
 
     def anyone(self, handler: Handler) -> Handler:
@@ -60,7 +60,7 @@ class Guard:
                 if page and not wants_json(request):
                     return redirect(f"{self._base}/login", status=303)
                 return json({"message": "Log in first."}, status=401)
-            if request.method == "POST" and not self._gate.form_is_ours(cookie, field(request, "form_token")):
+            if request.method == "POST" and not self._gate.form_is_ours(cookie, fields(request).get("form_token", "")):
                 return self.refuse(request, 403, "Not our form", _FOREIGN_FORM)
             return await handler(request, cookie, **path)
 
@@ -70,7 +70,7 @@ class Guard:
         """Say no, in the form that was asked for."""
         if wants_json(request):
             return json({"message": sentence}, status=status)
-        return html(self._pages.message(title, sentence), status=status)
+        return html(self._renderer.message(title, sentence), status=status)
 
 
 def wants_json(request: Request) -> bool:
@@ -78,18 +78,18 @@ def wants_json(request: Request) -> bool:
     return request.headers.get("accept", "").startswith("application/json")
 
 
-def field(request: Request, name: str) -> str:
-    """Return one field of a posted form, or an empty string; raise UnreadableForm for a body that is no form.
+def fields(request: Request) -> dict[str, str]:
+    """Return the fields of a posted form, the first of each name; raise UnreadableForm for a body that is no form.
 
     Sanic's own reader logs a traceback for each body that a stranger makes up, and then goes on with an empty form.
     """
     if not request.body:
-        return ""
+        return {}
     kind = request.headers.get("content-type", _FORM).partition(";")[0].strip().lower()
     if kind != _FORM:
         raise UnreadableForm
     try:
-        fields = parse_qs(request.body.decode(), errors="strict", max_num_fields=_MOST_FIELDS)
+        found = parse_qs(request.body.decode(), errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise UnreadableForm from None
-    return fields.get(name, [""])[0]
+    return {name: values[0] for name, values in found.items()}

@@ -6,6 +6,7 @@ itself, and a browser may keep each for ever.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from pathlib import Path
 from types import MappingProxyType
@@ -25,10 +26,11 @@ _NOT_KEPT = "no-cache"
 
 
 class StaticFile(msgspec.Struct, frozen=True):
-    """A file as it is sent."""
+    """A file as it is sent; ``compressed`` is the same in gzip, where that is shorter."""
 
     content: bytes
     content_type: str
+    compressed: bytes | None = None
 
 
 class StaticFiles:
@@ -36,7 +38,7 @@ class StaticFiles:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         files = {
-            path.relative_to(folder).as_posix(): StaticFile(path.read_bytes(), _TYPES[path.suffix])
+            path.relative_to(folder).as_posix(): _read(path)
             for path in sorted(folder.rglob("*"))
             if path.suffix in _TYPES and not path.name.startswith(".")
         }
@@ -62,3 +64,9 @@ class StaticFiles:
         answer, but not one to keep.
         """
         return _FOR_EVER if digest == self.digest else _NOT_KEPT
+
+
+def _read(path: Path) -> StaticFile:
+    content = path.read_bytes()
+    compressed = gzip.compress(content, mtime=0)
+    return StaticFile(content, _TYPES[path.suffix], compressed if len(compressed) < len(content) else None)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from console import format as shown
+from console.sparkline import sparkline
 from console.verdict import fails
 
 if TYPE_CHECKING:
-    from observability.read.view import View
+    from observability.read.view import Series, View
 
 EVICTIONS_ARE_WRONG = 100.0
 """Evictions a minute from which Redis is too small for its cache (the performance guide's alert)."""
@@ -19,7 +20,7 @@ NO_REQUESTS = "no requests in the last minute"
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
-    """One tile. ``figure`` is number and unit parted by a space; ``why`` says why there is no figure, as its tooltip."""
+    """One tile. ``figure`` is number and unit parted by a space; ``why`` says why there is none. ``trend`` are stretches of a sparkline."""
 
     key: str
     label: str
@@ -28,105 +29,94 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     tone: Literal["", "bad"] = ""
     used: float | None = None
+    page: str = ""
+    trend: tuple[str, ...] = ()
 
 
-def tiles(view: View) -> tuple[Tile, ...]:
-    """Return the overview's tiles in reading order: the traffic, then what it runs on."""
-    return (*_traffic(view), *_caches(view), *_pool(view), _hashing(view))
+def tiles(view: View, past: Series) -> tuple[Tile, ...]:
+    """Return the overview's tiles in reading order: the traffic, then what it runs on. ``past`` is drawn in sparklines."""
+    return (*_traffic(view, past), _cache(view, past), _pool(view, past), _loop(view, past))
 
 
-def _traffic(view: View) -> tuple[Tile, ...]:
+def _traffic(view: View, past: Series) -> tuple[Tile, ...]:
     latency = view.latency
     asked = f"{view.requests:,} in the last minute" if view.requests else NO_REQUESTS
-    rate = shown.MISSING if view.age is None else shown.rate(view.rate)
-    percentiles = (("p50", latency.p50, "half are faster"), ("p95", latency.p95, "1 in 20 is slower"))
+    around = f"p50 {shown.duration(latency.p50)}, p99 {shown.duration(latency.p99)}"
     return (
-        Tile(key="rate", label="Requests", figure=rate, note=asked, why="no figures yet"),
+        Tile(
+            key="rate",
+            label="Requests",
+            figure=shown.MISSING if view.age is None else shown.rate(view.rate),
+            note=asked,
+            why="no figures yet",
+            trend=sparkline(past.rate, least=1.0),
+        ),
         Tile(
             key="errors",
             label="Errors",
             figure=shown.share(view.error_rate),
-            note=f"{view.errors:,} in the last minute" if view.requests else NO_REQUESTS,
+            note=f"{view.errors:,} of {view.requests:,}" if view.requests else NO_REQUESTS,
             why=NO_REQUESTS,
             tone="bad" if fails(view) else "",
+            trend=sparkline(past.error_rate, least=0.02),
         ),
-        *(
-            Tile(
-                key=name,
-                label=name,
-                figure=shown.duration(value),
-                note=note if latency.count else NO_REQUESTS,
-                why=NO_REQUESTS,
-            )
-            for name, value, note in (*percentiles, ("p99", latency.p99, "1 in 100 is slower"))
+        Tile(
+            key="p95",
+            label="Latency p95",
+            figure=shown.duration(latency.p95),
+            note=around if latency.count else NO_REQUESTS,
+            why=NO_REQUESTS,
+            trend=sparkline(past.p95),
         ),
     )
 
 
-def _caches(view: View) -> tuple[Tile, ...]:
+def _cache(view: View, past: Series) -> Tile:
     lookups = sum(cache.hits + cache.misses + cache.coalesced for cache in view.caches)
-    hits = Tile(
+    evictions = view.redis.evictions_per_minute if view.redis else None
+    evicted = "evictions not known" if evictions is None else f"{shown.count(evictions)} evictions/min"
+    return Tile(
         key="hit-rate",
         label="Cache hit rate",
         figure=shown.share(view.hit_rate),
-        note=f"{lookups:,} lookups" if lookups else "no lookups in the last minute",
+        note=f"{shown.count(lookups)} lookups, {evicted}" if lookups else f"no lookups, {evicted}",
         why="no lookups in the last minute",
-    )
-    redis = view.redis
-    if redis is None:
-        why = "Redis does not tell"
-        return hits, Tile(key="evictions", label="Evictions", figure=shown.MISSING, note=why, why=why)
-    evictions = redis.evictions_per_minute
-    memory = shown.size(redis.memory_used)
-    return hits, Tile(
-        key="evictions",
-        label="Evictions",
-        figure=shown.MISSING if evictions is None else f"{shown.count(evictions)} /min",
-        note=f"{memory} of {shown.size(redis.memory_max)}" if redis.memory_max else f"{memory}, no limit",
-        why="known after two readings of Redis",
         tone="bad" if evictions is not None and evictions > EVICTIONS_ARE_WRONG else "",
+        page="cache",
+        trend=sparkline(past.hit_rate, least=1.0),
     )
 
 
-def _pool(view: View) -> tuple[Tile, ...]:
+def _pool(view: View, past: Series) -> Tile:
     pool = view.pool
     if pool is None:
         why = "no worker reports a pool"
-        return (
-            Tile(key="pool", label="Pool in use", figure=shown.MISSING, note=why, why=why),
-            Tile(key="pool-wait", label="Pool wait p95", figure=shown.MISSING, note=why, why=why),
-        )
-    waiting = f"{pool.pending:,} waiting" if pool.pending else "nobody waits"
-    return (
-        Tile(
-            key="pool",
-            label="Pool in use",
-            figure=f"{pool.in_use:,} of\N{NO-BREAK SPACE}{pool.size:,}",
-            note=f"{shown.share(pool.use)} over a minute, most {pool.high_water:,}",
-            used=pool.use,
-        ),
-        Tile(
-            key="pool-wait",
-            label="Pool wait p95",
-            figure=shown.duration(pool.wait_p95),
-            note=f"{pool.timeouts:,} gave up" if pool.timeouts else waiting,
-            why="nobody asked for a connection in the last minute",
-            tone="bad" if pool.timeouts else "",
-        ),
+        return Tile(key="pool", label="Pool in use", figure=shown.MISSING, note=why, why=why)
+    waiting = "nobody waits" if pool.wait_p95 is None else f"wait p95 {shown.duration(pool.wait_p95)}"
+    return Tile(
+        key="pool",
+        label="Pool in use",
+        figure=f"{pool.in_use:,} of\N{NO-BREAK SPACE}{pool.size:,}",
+        note=f"{pool.timeouts:,} gave up waiting" if pool.timeouts else f"most {pool.high_water:,}, {waiting}",
+        tone="bad" if pool.timeouts else "",
+        used=pool.use,
+        page="database",
+        trend=sparkline(past.pool_in_use, least=float(pool.size)),
     )
 
 
-def _hashing(view: View) -> Tile:
+def _loop(view: View, past: Series) -> Tile:
+    lags = [worker.loop_lag_p99 for worker in view.workers if worker.loop_lag_p99 is not None]
     hashing = view.hashing
-    if hashing is None:
-        why = "no worker hashes passwords"
-        return Tile(key="hashing", label="Hash queue", figure=shown.MISSING, note=why, why=why)
-    took = f"wait p95 {shown.duration(hashing.wait_p95)}" if hashing.wait_p95 is not None else "no hashing"
+    queue = "" if hashing is None else f"hash queue {hashing.queued:,} of {hashing.limit:,}"
+    refused = f"{hashing.refused:,} passwords refused" if hashing is not None and hashing.refused else ""
     return Tile(
-        key="hashing",
-        label="Hash queue",
-        figure=f"{hashing.queued:,} of\N{NO-BREAK SPACE}{hashing.limit:,}",
-        note=f"{hashing.refused:,} refused" if hashing.refused else took,
-        tone="bad" if hashing.refused else "",
-        used=hashing.queued / hashing.limit if hashing.limit else None,
+        key="loop",
+        label="Loop lag p99",
+        figure=shown.duration(max(lags, default=None)),
+        note=refused or queue or "of the worker that lags most",
+        why="not sampled yet",
+        tone="bad" if refused else "",
+        page="workers",
+        trend=sparkline(past.loop_lag_p99, least=0.01),
     )

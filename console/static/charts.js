@@ -1,148 +1,162 @@
-// Four charts of the last five minutes with one cursor. Missing seconds are gaps; nothing is drawn as zero that is not.
+// Line charts fed from columns by name, with one cursor and one time. What is missing is a gap; nothing is drawn as zero
+// that is not. A chart is a place and a spec:
+//   new Chart(element, {
+//     label,                              what a screen reader is told it is
+//     left, right,                        axes: { format, least, most, logarithmic }
+//     lines: [{ column, label, colour, right, fill, dash, percentile }],
+//     thresholds: [{ value, label, right }],
+//     samples: "rate",                    the column to count samples by, told on hover
+//     clock: false,                       no times under it, when another chart stands below
+//   })
 
-import { bare, count, duration, rate, share } from "./units.js";
+import { colours, drawMarks, drawThresholds, markAt } from "./drawing.js";
+import { bare, count } from "./units.js";
+import { go, onEvent, view } from "./view.js";
 
-const HISTORY = 300; // seconds shown at most
+const SYNC = "console";
 const YOUNGEST = 60; // seconds shown at least, so that a young service is not a line at the edge
-const SYNC = "overview";
+const SHORTEST = 10; // seconds that can be zoomed to
+const ERROR_BOUND = "±2.2 %"; // of percentiles, by the width of the histogram's buckets
 
-// Column of the stream's points, label, colour, format, and the axis it is read on.
-const CHARTS = {
-  traffic: {
-    left: { format: rate, least: 1 },
-    right: { format: share, least: 0.05, most: 1 },
-    lines: [
-      { column: "rate", label: "requests", colour: "--series-1", fill: true },
-      { column: "error_rate", label: "errors", colour: "--bad", right: true },
-    ],
-  },
-  latency: {
-    left: { format: duration, logarithmic: true },
-    lines: [
-      { column: "p50", label: "p50", colour: "--series-soft" },
-      { column: "p95", label: "p95", colour: "--series-1" },
-      { column: "p99", label: "p99", colour: "--series-3", dash: [5, 3] },
-    ],
-  },
-  cache: {
-    left: { format: share, least: 1, most: 1 },
-    right: { format: count, least: 10 },
-    lines: [
-      { column: "hit_rate", label: "hit rate", colour: "--series-1", fill: true },
-      { column: "evictions_per_minute", label: "evictions/min", colour: "--series-2", right: true },
-    ],
-  },
-  pool: {
-    left: { format: count, least: 4 },
-    right: { format: duration, least: 0.001 },
-    lines: [
-      { column: "pool_in_use", label: "in use", colour: "--series-1", fill: true },
-      { column: "pool_wait_p95", label: "wait p95", colour: "--series-2", right: true },
-    ],
-  },
-};
+const charts = [];
+const columns = { at: [] };
+let marks = [];
 
-export class Charts {
-  constructor(places) {
-    this.places = [...places];
-    this.columns = { at: [] };
-    this.plots = [];
-    if (!this.places.length || typeof uPlot === "undefined") return;
-    const redraw = () => this.build();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-    new ResizeObserver(() => this.resize()).observe(this.places[0]);
+onEvent(({ points, data }) => {
+  if (data?.marks) marks = data.marks;
+  if (points) add(points);
+});
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+document.addEventListener("themechange", redraw);
+
+export class Chart {
+  constructor(place, spec) {
+    this.place = place;
+    this.spec = { thresholds: [], clock: true, ...spec };
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", spec.label);
+    if (typeof uPlot === "undefined") return;
     this.build();
+    new ResizeObserver(() => this.plot.setSize(size(place))).observe(place);
+    charts.push(this);
   }
 
   build() {
-    for (const { plot } of this.plots) plot.destroy();
-    this.plots = this.places.map((place) => {
-      const chart = CHARTS[place.dataset.chart];
-      return { place, chart, plot: new uPlot(options(chart, size(place)), this.data(chart), place) };
-    });
+    this.plot?.destroy();
+    this.plot = new uPlot(options(this), this.data(), this.place);
+    this.note = this.plot.over.appendChild(document.createElement("div"));
+    this.note.className = "mark-note";
+    this.note.hidden = true;
     this.show();
   }
 
-  resize() {
-    for (const { place, plot } of this.plots) plot.setSize(size(place));
+  // Thresholds that come with events, or a spec that depends on them.
+  change(spec) {
+    Object.assign(this.spec, spec);
+    if (this.plot) this.build();
   }
 
-  add(points) {
-    const known = this.columns.at.at(-1) ?? 0;
-    points.at.forEach((second, index) => {
-      if (second <= known) return;
-      const before = this.columns.at.at(-1);
-      if (before !== undefined && second - before > 1) this.push(before + 1, () => null);
-      this.push(second, (name) => points[name][index]);
-    });
-    this.show();
-  }
-
-  push(second, value) {
-    this.columns.at.push(second);
-    for (const { chart } of this.plots) {
-      for (const { column } of chart.lines) (this.columns[column] ??= []).push(value(column) ?? null);
-    }
-    const past = this.columns.at.findIndex((at) => at > second - HISTORY);
-    if (past > 0) for (const column of Object.values(this.columns)) column.splice(0, past);
-  }
-
-  data(chart) {
-    return [this.columns.at, ...chart.lines.map(({ column }) => this.columns[column] ?? [])];
+  data() {
+    const length = columns.at.length;
+    const of = (name) => columns[name] ?? Array(length).fill(null);
+    const drawn = this.spec.lines.map(({ column }) => of(column));
+    return [columns.at, ...drawn, ...(this.spec.samples ? [samples(of(this.spec.samples))] : [])];
   }
 
   show() {
-    const last = this.columns.at.length - 1;
-    for (const { chart, plot } of this.plots) {
-      plot.setData(this.data(chart));
-      if (last >= 0 && plot.cursor.left < 0) plot.setLegend({ idx: last });
-    }
+    this.plot.setData(this.data());
+    rest(this.plot);
   }
 }
 
-const now = () => Math.floor(Date.now() / 1000);
+// Columns from elsewhere than the stream, on the same time: those of a load run.
+export function put(points) {
+  for (const [name, column] of Object.entries(points)) columns[name] = column;
+  for (const chart of charts) chart.show();
+}
+
+function redraw() {
+  for (const chart of charts) chart.build();
+}
+
+function add(points) {
+  const known = columns.at.at(-1) ?? 0;
+  const names = Object.keys(points).filter((name) => name !== "at");
+  points.at.forEach((second, index) => {
+    if (second <= known) return;
+    const before = columns.at.at(-1);
+    if (before !== undefined && second - before > view.step) push(before + view.step, names, () => null);
+    push(second, names, (name) => points[name][index]);
+  });
+  for (const chart of charts) chart.show();
+}
+
+function push(second, names, value) {
+  const length = columns.at.push(second);
+  for (const name of names) {
+    columns[name] ??= Array(length - 1).fill(null);
+    columns[name].push(value(name) ?? null);
+  }
+  const past = columns.at.findIndex((at) => at > second - view.range);
+  if (past > 0) for (const column of Object.values(columns)) column.splice(0, past);
+}
+
+// Percentiles of single seconds are over ten of them.
+function samples(rates) {
+  if (view.step > 1) return rates.map((rate) => (rate == null ? null : rate * view.step));
+  return rates.map((rate, index) => (rate == null ? null : rates.slice(Math.max(0, index - 9), index + 1).reduce((sum, one) => sum + (one ?? 0), 0)));
+}
 
 function size(place) {
   return { width: place.clientWidth, height: place.clientHeight - 24 }; // the legend's line stands above the plot
 }
 
-function options(chart, { width, height }) {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  const font = `11px ${style.fontFamily}`;
+function options(chart) {
+  const { place, spec } = chart;
+  const colour = colours();
+  const font = `11px ${getComputedStyle(document.documentElement).fontFamily}`;
   const axis = { stroke: colour("--soft"), font, ticks: { show: false }, grid: { stroke: colour("--grid"), width: 1 } };
   const valued = ({ format, logarithmic }) => ({
     ...axis,
-    size: 58,
-    space: 38,
+    size: 62,
+    space: place.clientHeight > 150 ? 38 : 26,
     splits: logarithmic ? wholeDecades : undefined,
     filter: logarithmic ? (_, ticks) => ticks : undefined,
     values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : bare(format)(tick))),
   });
-  const scales = { x: { range: recent }, left: bounds(chart.left) };
-  const axes = [
-    { ...axis, size: 26, space: 64, incrs: [10, 15, 30, 60, 120], values: clockTimes, grid: { show: false } },
-    { ...valued(chart.left), scale: "left" },
-  ];
-  if (chart.right) {
-    scales.right = bounds(chart.right);
-    axes.push({ ...valued(chart.right), scale: "right", side: 1, grid: { show: false } });
+  const scales = { x: { range: shown }, left: bounds(spec.left, spec.thresholds.filter(({ right }) => !right)) };
+  const times = { ...axis, size: spec.clock ? 26 : 6, space: 64, incrs: [5, 10, 15, 30, 60, 120, 300, 600], grid: { show: false } };
+  const axes = [{ ...times, values: spec.clock ? clockTimes : () => [] }, { ...valued(spec.left), scale: "left" }];
+  if (spec.right) {
+    scales.right = bounds(spec.right, spec.thresholds.filter(({ right }) => right));
+    axes.push({ ...valued(spec.right), scale: "right", side: 1, grid: { show: false } });
   }
   return {
-    width,
-    height,
+    ...size(place),
     scales,
     axes,
-    padding: [10, chart.right ? 0 : 24, 0, 0],
-    legend: { live: true, markers: { width: 0, fill: (_, index) => colour(chart.lines[index - 1]?.colour ?? "--soft") } },
-    cursor: { sync: { key: SYNC }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
-    series: [{}, ...chart.lines.map((line) => series(line, chart, colour))],
-    hooks: { setCursor: [restLegend] },
+    padding: [10, spec.right ? 0 : 24, 0, 0],
+    legend: { live: true, markers: { width: 0, fill: (_, index) => colour(spec.lines[index - 1]?.colour ?? "--surface") } },
+    cursor: {
+      sync: { key: SYNC },
+      drag: { x: true, y: false, setScale: false },
+      points: { size: 7 },
+      y: false,
+      bind: { dblclick: () => () => document.getElementById("live")?.click() },
+    },
+    series: [{}, ...spec.lines.map((line) => series(line, spec, colour)), ...(spec.samples ? [counted()] : [])],
+    hooks: {
+      draw: [(plot) => drawThresholds(plot, spec.thresholds, colour), (plot) => drawMarks(plot, marks, colour)],
+      setCursor: [rest, (plot) => tellMark(plot, chart.note)],
+      setSelect: [zoom],
+    },
   };
 }
 
-function series({ label, colour: name, right, fill, dash }, chart, colour) {
-  const { format } = right ? chart.right : chart.left;
+function series({ label, colour: name, right, fill, dash, percentile }, spec, colour) {
+  const { format } = right ? spec.right : spec.left;
+  const bound = (plot) => (percentile && plot.cursor.left >= 0 ? ` ${ERROR_BOUND}` : "");
   return {
     label,
     dash,
@@ -150,16 +164,31 @@ function series({ label, colour: name, right, fill, dash }, chart, colour) {
     stroke: colour(name),
     width: 1.5,
     fill: fill ? `color-mix(in srgb, ${colour(name)} 10%, transparent)` : undefined,
-    points: { show: false },
+    points: { show: lonely },
     spanGaps: false,
-    value: (_, value) => format(value),
+    value: (plot, value) => format(value) + (value == null ? "" : bound(plot)),
   };
 }
 
+// How many samples a column rests on stands in the legend, and is drawn nowhere.
+function counted() {
+  const told = (value) => (value == null ? "" : `${count(value)} ${Math.round(value) === 1 ? "request" : "requests"}`);
+  return { label: "of", scale: "samples", paths: () => null, points: { show: false }, value: (_, value) => told(value) };
+}
+
+// A column between two gaps is no line: it is drawn as a point.
+function lonely(plot, index, first, last) {
+  const column = plot.data[index];
+  const found = [];
+  for (let at = first; at <= last; at += 1) if (column[at] != null && column[at - 1] == null && column[at + 1] == null) found.push(at);
+  return found.length > 0 && found;
+}
+
 // A scale begins at zero and leaves room above; a quiet chart does not blow noise up to full height.
-function bounds({ least, most = Infinity, logarithmic }) {
-  if (logarithmic) return { distr: 3, range: (_, low, high) => decades(low ?? 0.001, high ?? 1) };
-  return { range: (_, __, high) => [0, Math.min(most, Math.max(least, (high ?? 0) * 1.12))] };
+function bounds({ least, most = Infinity, logarithmic }, thresholds) {
+  const lines = thresholds.map(({ value }) => value);
+  if (logarithmic) return { distr: 3, range: (_, low, high) => decades(Math.min(low ?? 0.001, ...lines), Math.max(high ?? 1, ...lines)) };
+  return { range: (_, __, high) => [0, Math.min(most, Math.max(least, ...lines, high ?? 0) * 1.12)] };
 }
 
 // p50 and p99 lie far apart: on a logarithmic scale of whole decades each keeps its shape.
@@ -172,20 +201,40 @@ function wholeDecades(_, __, low, high) {
   return Array.from({ length: Math.round(Math.log10(high)) - first + 1 }, (___, index) => 10 ** (first + index));
 }
 
-function recent(_, low, high) {
-  if (!high) return [now() - YOUNGEST, now()];
-  return [Math.max(high - HISTORY, Math.min(low, high - YOUNGEST)), high];
+function shown(_, low, high) {
+  const end = view.until ?? high ?? Math.floor(Date.now() / 1000);
+  if (view.until || low == null) return [end - view.range, end];
+  return [Math.max(end - view.range, Math.min(low, end - YOUNGEST)), end];
 }
 
-const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
+const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
 
 function clockTimes(_, ticks, __, ___, step) {
   const format = step < 60 ? SECONDS : MINUTES;
   return ticks.map((second) => format.format(second * 1000));
 }
 
-// With the cursor elsewhere, the legend shows the newest second.
-function restLegend(plot) {
+// With the cursor elsewhere, the legend shows the newest column.
+function rest(plot) {
   if (plot.cursor.left < 0 && plot.data[0].length) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
+}
+
+function tellMark(plot, note) {
+  const mark = plot.cursor.left < 0 ? null : markAt(plot, marks);
+  note.hidden = !mark;
+  if (!mark) return;
+  note.textContent = `${SECONDS.format(mark.at * 1000)} ${mark.text}`;
+  const left = plot.cursor.left;
+  note.style.left = left < plot.over.clientWidth / 2 ? `${left + 10}px` : "auto";
+  note.style.right = left < plot.over.clientWidth / 2 ? "auto" : `${plot.over.clientWidth - left + 10}px`;
+}
+
+// What is dragged over becomes the time that is looked at, of every chart and in the URL.
+function zoom(plot) {
+  const { left, width } = plot.select;
+  if (width < 4) return;
+  const from = plot.posToVal(left, "x");
+  const until = plot.posToVal(left + width, "x");
+  go({ range: Math.max(SHORTEST, Math.ceil(until - from)), until: Math.ceil(until) });
 }

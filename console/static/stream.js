@@ -10,11 +10,13 @@ export function follow({ events, session, onEvent, onConnection }) {
   let heard = Date.now();
   let pause = 1000;
   let retry = 0;
+  let ended = false;
 
   function open() {
     close();
+    if (ended) return;
     heard = Date.now();
-    source = new EventSource(last ? `${events}?since=${last}` : events);
+    source = new EventSource(last ? `${events}&since=${last}` : events);
     source.onmessage = (message) => {
       last = message.lastEventId;
       heard = Date.now();
@@ -54,8 +56,14 @@ export function follow({ events, session, onEvent, onConnection }) {
     if (source && Date.now() - heard > SILENCE) lost();
   }, 1000);
   setInterval(() => {
-    if (source) fetch(session).catch(() => null);
+    if (!document.hidden) fetch(session).catch(() => null);
   }, RENEWAL);
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   if (!document.hidden) open();
+  return {
+    end() {
+      ended = true;
+      close();
+    },
+  };
 }

@@ -14,6 +14,30 @@ import pytest
 from sanic import Sanic
 
 from console import Access, LoadRefused, LoadRun, ScenarioCard, create_console
+from console.ports import AS_DECLARED, LoadChanges, LoadColumns
+from console.tuning import (
+    Comparison,
+    LiveSetting,
+    PlanRefused,
+    QueryCard,
+    QueryPlan,
+    SettingChange,
+    SettingInForce,
+    SettingRefused,
+    Statistics,
+    Trial,
+    TrialRefused,
+)
+from observability.read.detail import (
+    Annotation,
+    BlockedView,
+    OperationView,
+    Period,
+    RouteDetail,
+    StoreColumns,
+    TraceFilter,
+    TraceList,
+)
 from observability.read.view import (
     CacheView,
     HashView,
@@ -30,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from console.ports import ReportFile
+    from observability.model import KeptTrace
 
 TOKEN = "a-console-token-of-26-chars"
 NOW = 1_795_378_651.0
@@ -89,19 +114,73 @@ class TurnedFeed:
     seconds: list[int] = field(default_factory=lambda: [int(NOW) - 2, int(NOW) - 1])
     looks: int = 0
     broken: bool = False
+    untils: list[float | None] = field(default_factory=list)
+    periods: list[Period] = field(default_factory=list)
+    wanted: list[TraceFilter] = field(default_factory=list)
+    marks: list[Annotation] = field(default_factory=list)
+    route_shown: RouteDetail | None = None
+    operations_shown: tuple[OperationView, ...] = ()
+    stores_shown: StoreColumns = field(default_factory=StoreColumns)
+    blocked_shown: tuple[BlockedView, ...] = ()
+    traces_shown: TraceList = field(default_factory=TraceList)
 
-    async def view(self) -> View:
-        """Return what was put in, or fail."""
+    async def view(self, window: int = 60) -> View:
+        """Return what was put in, as if of that window, or fail."""
         self.looks += 1
         if self.broken:
             raise RuntimeError("the feed is broken")
-        return self.shown
+        return msgspec.structs.replace(self.shown, window=window)
 
-    async def series(self, since: float = 0.0, seconds: int = 300, step: int = 1) -> Series:  # noqa: ARG002 - the port's
-        """Return a point for each second that was put in, whatever the step."""
+    async def series(
+        self,
+        since: float = 0.0,
+        seconds: int = 300,
+        step: int = 1,  # noqa: ARG002 - every second that was put in, whatever the step
+        until: float | None = None,
+    ) -> Series:
+        """Return a point for each second that was put in."""
+        self.untils.append(until)
         at = tuple(second for second in self.seconds if second > since)[-seconds:]
         columns = {name: (0.123456,) * len(at) for name in Series.__struct_fields__ if name != "at"}
         return Series(at=at, **columns)
+
+    async def route(self, method: str, route: str, period: Period) -> RouteDetail | None:
+        """Return the route that was put in, when it is the one."""
+        self.periods.append(period)
+        known = self.route_shown
+        return known if known and (known.method, known.route) == (method, route) else None
+
+    async def operations(self, period: Period) -> tuple[OperationView, ...]:
+        """Return what was put in."""
+        self.periods.append(period)
+        return self.operations_shown
+
+    async def stores(self, period: Period) -> StoreColumns:
+        """Return what was put in."""
+        self.periods.append(period)
+        return self.stores_shown
+
+    async def blocked(self, period: Period) -> tuple[BlockedView, ...]:
+        """Return what was put in."""
+        self.periods.append(period)
+        return self.blocked_shown
+
+    async def traces(self, wanted: TraceFilter) -> TraceList:
+        """Return what was put in, whatever is wanted."""
+        self.wanted.append(wanted)
+        return self.traces_shown
+
+    async def trace(self, trace_id: str) -> Sequence[KeptTrace]:
+        """Return what was put in of that trace."""
+        return [kept for kept in self.traces_shown.traces if kept.trace_id == trace_id]
+
+    async def annotations(self, period: Period) -> tuple[Annotation, ...]:  # noqa: ARG002 - all that were put in
+        """Return what was put in, and what was told."""
+        return tuple(self.marks)
+
+    async def note(self, annotation: Annotation) -> None:
+        """Remember it."""
+        self.marks.append(annotation)
 
 
 @dataclass
@@ -111,6 +190,9 @@ class TurnedLoad:
     refused: str | None = None
     going: list[LoadRun] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    changes: list[LoadChanges] = field(default_factory=list)
+    seconds: LoadColumns | None = None
+    compared: Comparison | None = None
 
     def refusal(self) -> str | None:
         """Return what a test says."""
@@ -120,9 +202,10 @@ class TurnedLoad:
         """Return two scenarios."""
         return CARDS
 
-    async def start(self, scenario: str) -> str:
+    async def start(self, scenario: str, changes: LoadChanges = AS_DECLARED) -> str:
         """Start, unless something is going on or the scenario is unknown."""
         self.asked.append(("start", scenario))
+        self.changes.append(changes)
         if self.refused or self.going:
             raise LoadRefused(self.refused or "A run is going on already; stop it first.")
         if scenario not in {card.name for card in CARDS}:
@@ -145,6 +228,117 @@ class TurnedLoad:
         """Return what a run of that name left."""
         return f"{file} of {run}".encode() if run in {going.run for going in self.going} else None
 
+    async def columns(self, run: str) -> LoadColumns | None:
+        """Return what was put in, of a run that is going on."""
+        return self.seconds if run in {going.run for going in self.going} else None
+
+    async def compare(self, before: str, after: str) -> Comparison:
+        """Return what was put in."""
+        return self.compared or Comparison(before, after, refusal="There are no such runs.")
+
+
+@dataclass
+class TurnedSettings:
+    """Settings that remember what they were asked to become."""
+
+    refused: str | None = None
+    shown: list[LiveSetting] = field(default_factory=list)
+    others: list[SettingInForce] = field(default_factory=list)
+    log: list[SettingChange] = field(default_factory=list)
+
+    def refusal(self) -> str | None:
+        """Return what a test says."""
+        return self.refused
+
+    def settings(self) -> Sequence[LiveSetting]:
+        """Return what was put in, as it was changed since."""
+        return self.shown
+
+    def in_force(self) -> Sequence[SettingInForce]:
+        """Return what was put in."""
+        return self.others
+
+    async def changes(self, most: int = 20) -> Sequence[SettingChange]:
+        """Return what was changed, newest first."""
+        return self.log[::-1][:most]
+
+    async def change(self, name: str, value: str) -> SettingChange:
+        """Change a setting that is known, unless changing is refused."""
+        known = {setting.name: setting for setting in self.shown}
+        if self.refused or name not in known:
+            raise SettingRefused(self.refused or f"There is no setting {name!r}.")
+        before = known[name]
+        self.shown = [msgspec.structs.replace(s, value=value) if s.name == name else s for s in self.shown]
+        self.log.append(SettingChange(len(self.log) + 1, NOW, name, before.label, before.value, value))
+        return self.log[-1]
+
+    async def undo(self, number: int) -> SettingChange:
+        """Take back a change that is known."""
+        change = next((change for change in self.log if change.number == number and not change.undone), None)
+        if change is None:
+            raise SettingRefused("That change was taken back already.")
+        self.log[self.log.index(change)] = msgspec.structs.replace(change, undone=True)
+        self.shown = [
+            msgspec.structs.replace(s, value=change.before) if s.name == change.name else s for s in self.shown
+        ]
+        return self.log[number - 1]
+
+
+@dataclass
+class TurnedPlans:
+    """Plans that a test put in, and what was asked for."""
+
+    cards: list[QueryCard] = field(default_factory=list)
+    known: dict[str, QueryPlan] = field(default_factory=dict)
+    counted: list[Statistics] | None = None
+    asked: list[tuple[str, bool]] = field(default_factory=list)
+
+    def queries(self) -> Sequence[QueryCard]:
+        """Return what was put in."""
+        return self.cards
+
+    async def explain(self, name: str, *, run: bool = False) -> QueryPlan:
+        """Return a plan that was put in."""
+        self.asked.append((name, run))
+        if name not in self.known:
+            raise PlanRefused(f"There is no query {name!r}.")
+        return self.known[name]
+
+    async def statistics(self) -> Sequence[Statistics] | None:
+        """Return what was put in."""
+        return self.counted
+
+
+@dataclass
+class TurnedTrials:
+    """Trials that a test put in, and what was asked for."""
+
+    refused: str | None = None
+    shown: list[Trial] = field(default_factory=list)
+    asked: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+
+    def refusal(self) -> str | None:
+        """Return what a test says."""
+        return self.refused
+
+    async def start(self, changes: Sequence[tuple[str, str]]) -> str:
+        """Remember what is to be tried."""
+        if self.refused:
+            raise TrialRefused(self.refused)
+        self.asked.append(tuple(changes))
+        return "trial-1"
+
+    async def stop(self, trial: str) -> None:
+        """End a trial that goes on."""
+        if trial not in {shown.trial for shown in self.shown if shown.active}:
+            raise TrialRefused("That trial is over.")
+        self.stopped.append(trial)
+
+    async def trials(self, most: int = 5) -> Sequence[Trial]:
+        """Return what was put in."""
+        return self.shown[:most]
+
 
 @dataclass(frozen=True)
 class Served:
@@ -153,6 +347,9 @@ class Served:
     url: str
     feed: TurnedFeed
     load: TurnedLoad
+    settings: TurnedSettings
+    plans: TurnedPlans
+    trials: TurnedTrials
     app: Sanic[Any, Any]
     client: httpx.AsyncClient
     stop: Callable[[], Awaitable[None]]
@@ -163,9 +360,9 @@ class Served:
         assert answer.status_code == 303, answer.text
         return self
 
-    async def page(self) -> str:
-        """Return the overview."""
-        answer = await self.client.get("/console")
+    async def page(self, path: str = "", **query: str) -> str:
+        """Return a page, the overview if no path is given."""
+        answer = await self.client.get(f"/console/{path}".rstrip("/"), params=query)
         assert answer.status_code == 200, answer.text
         return answer.text
 
@@ -178,7 +375,18 @@ async def serving(feed: TurnedFeed, load: TurnedLoad) -> AsyncIterator[Served]:
     """Serve a console on a free port of this loop until the block or a test ends it."""
     app: Sanic[Any, Any] = Sanic(f"console-test-{next(_numbers)}", configure_logging=False)
     hosts = frozenset({"127.0.0.1", "localhost", "::1"})
-    app.blueprint(create_console(feed=feed, load=load, access=Access(TOKEN, hosts), service="Test <service>"))
+    settings, plans, trials = TurnedSettings(), TurnedPlans(), TurnedTrials()
+    console = create_console(
+        feed=feed,
+        load=load,
+        access=Access(TOKEN, hosts),
+        service="Test <service>",
+        settings=settings,
+        plans=plans,
+        trials=trials,
+        trace_url="https://traces.example/trace/{trace_id}",
+    )
+    app.blueprint(console)
     listener = socket.create_server(("127.0.0.1", 0))  # Sanic takes port 0 for its default
     server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False)
     handle = cast("Any", server)  # its methods have no types
@@ -205,7 +413,17 @@ async def serving(feed: TurnedFeed, load: TurnedLoad) -> AsyncIterator[Served]:
         stack.callback(Sanic.unregister_app, app)
         stack.push_async_callback(stop)
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False))
-        yield Served(url=url, feed=feed, load=load, app=app, client=client, stop=stop)
+        yield Served(
+            url=url,
+            feed=feed,
+            load=load,
+            settings=settings,
+            plans=plans,
+            trials=trials,
+            app=app,
+            client=client,
+            stop=stop,
+        )
 
 
 @pytest.fixture

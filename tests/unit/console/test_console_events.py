@@ -13,8 +13,11 @@ import pytest
 
 from console import events
 from console.events import Broadcast
-from console.pages import Pages
+from console.pages import pages_for
+from console.pages.page import Ask, Host
+from console.rendering import Renderer
 from console.static_files import StaticFiles
+from observability.read.detail import Annotation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,7 +57,7 @@ async def test_the_stream_says_what_the_page_says(visited: Served) -> None:
     page = await visited.page()
     async with watching(visited) as stream:
         number, data = await anext(stream)
-    assert {"status", "verdict", "tiles", "routes", "caches", "workers", "actions", "load"} == set(data["parts"])
+    assert {"status", "verdict", "tiles", "routes"} == set(data["parts"])
     for part in data["parts"].values():
         assert part in page
     assert number == visited.feed.seconds[-1]
@@ -82,7 +85,42 @@ async def test_a_stream_resumes(visited: Served, how: str) -> None:
     async with watching(visited, **ask) as stream:
         _, data = await anext(stream)
     assert data["points"]["at"] == visited.feed.seconds[1:]
-    assert len(data["parts"]) == 8
+    assert len(data["parts"]) == 4
+    assert data["data"] == {"marks": []}
+
+
+async def test_each_page_streams_its_own(visited: Served) -> None:
+    """The parts of an event are those of the page that is asked for; a page that is none is told as such."""
+    async with watching(visited, params={"page": "workers"}) as stream:
+        _, data = await anext(stream)
+    assert set(data["parts"]) == {"status", "workers"}
+    assert data["points"] == {"at": []}
+    answer = await visited.client.get("/console/events", params={"page": "none"})
+    assert (answer.status_code, answer.json()) == (404, {"message": "There is no such page."})
+
+
+async def test_what_happened_is_sent_when_it_happens(visited: Served) -> None:
+    """Marks are in the first event, and again when there are more."""
+    async with watching(visited) as stream:
+        _, data = await anext(stream)
+        assert data["data"] == {"marks": []}
+        visited.feed.marks.append(Annotation(at=5.0, kind="setting", text="Pool size from 20 to 1"))
+        async with asyncio.timeout(60):
+            while "marks" not in data["data"] or not data["data"]["marks"]:
+                _, data = await anext(stream)
+    assert data["data"]["marks"] == [{"at": 5.0, "kind": "setting", "text": "Pool size from 20 to 1", "until": None}]
+
+
+async def test_viewers_who_ask_for_different_things_are_shown_them(visited: Served) -> None:
+    """Two ways of asking for one page are two channels."""
+    async with (
+        watching(visited, params={"filter": "register"}) as one,
+        watching(visited, params={"filter": "login"}) as other,
+    ):
+        _, registered = await anext(one)
+        _, logged_in = await anext(other)
+    assert "/auth/register" in registered["parts"]["routes"]
+    assert "/auth/register" not in logged_in["parts"]["routes"]
 
 
 async def test_nonsense_to_resume_from_is_the_beginning(visited: Served) -> None:
@@ -129,17 +167,18 @@ async def test_streams_are_bounded(visited: Served, monkeypatch: pytest.MonkeyPa
 
 async def test_a_broken_feed_costs_ticks_and_no_stream(visited: Served, caplog: pytest.LogCaptureFixture) -> None:
     """While the feed fails a viewer gets heartbeats; when it recovers, everything."""
-    pages = Pages(feed=visited.feed, load=visited.load, static=StaticFiles(), service="Test", base="/console")
-    broadcast = Broadcast(visited.feed, pages)
+    host = Host(feed=visited.feed, load=visited.load, service="Test")
+    pages = pages_for(host)
+    broadcast = Broadcast(Renderer(host=host, pages=pages, static=StaticFiles(), base="/console"))
     visited.feed.broken = True
     with caplog.at_level(logging.CRITICAL, logger="console.events"):
-        async with broadcast.viewer() as stream:
+        async with broadcast.viewer(pages["overview"], Ask()) as stream:
             assert (await anext(stream)).startswith(b":")
             visited.feed.broken = False
             recovered = await anext(stream)
     assert b'"tiles":' in recovered
     assert b"id: %d" % visited.feed.seconds[-1] in recovered
-    assert (broadcast.viewers, broadcast.ticking) == (0, False)
+    assert (broadcast.viewers, broadcast.channels) == (0, 0)
 
 
 async def test_a_new_viewer_is_never_greeted_with_old_figures(visited: Served) -> None:

@@ -17,7 +17,7 @@ from console.ports import LoadEndpoint
 
 async def post(served: Served, path: str, *, script: bool = False, **fields: str) -> httpx.Response:
     """Send one of the page's forms, as a browser or as its script would."""
-    found = re.search(r'name="form_token" value="([0-9a-f]{64})"', await served.page())
+    found = re.search(r'name="form_token" value="([0-9a-f]{64})"', await served.page("load"))
     assert found is not None
     headers = {"accept": "application/json"} if script else {}
     return await served.client.post(path, data={"form_token": found[1]} | fields, headers=headers)
@@ -26,8 +26,8 @@ async def post(served: Served, path: str, *, script: bool = False, **fields: str
 async def test_a_run_is_started_shown_and_stopped_without_a_script(visited: Served) -> None:
     """The forms alone start a run, show its progress and stop it."""
     answer = await post(visited, "/console/load/start", scenario="baseline")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/console")
-    page = await visited.page()
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/load")
+    page = await visited.page("load")
     run = visited.load.going[0].run
     assert f'name="run" value="{run}"' in page
     assert '<progress max="30"' in page
@@ -35,7 +35,7 @@ async def test_a_run_is_started_shown_and_stopped_without_a_script(visited: Serv
     answer = await post(visited, "/console/load/stop", run=run)
     assert answer.status_code == 303
     assert visited.load.asked == [("start", "baseline"), ("stop", run)]
-    assert "<progress" not in await visited.page()
+    assert "<progress" not in await visited.page("load")
 
 
 async def test_a_script_is_told_the_run(visited: Served) -> None:
@@ -63,7 +63,7 @@ async def test_a_refused_stop_says_why(visited: Served) -> None:
 async def test_where_load_is_off_the_page_says_so(visited: Served) -> None:
     """Without leave to run load there is a reason and no button."""
     visited.load.refused = "Load runs are off here: set GATEWATCH_LOAD=on."
-    page = await visited.page()
+    page = await visited.page("load")
     assert visited.load.refused in page
     assert 'form="load-start"' not in page
     answer = await post(visited, "/console/load/start", script=True, scenario="smoke")
@@ -80,7 +80,7 @@ async def test_the_last_result_is_judged_per_endpoint(visited: Served) -> None:
     visited.load.going[0] = msgspec.structs.replace(
         visited.load.going[0], state="done", verdict="FAIL", validity="INVALID", endpoints=endpoints
     )
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", await visited.page()))
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", await visited.page("load")))
     assert "Last run: smoke FAIL INVALID" in text
     assert "login 431 2 46.0 ms 240 ms 400 ms 200 ms FAIL" in text
     assert "logout 41 0 6.00 ms 20.0 ms 30.0 ms 100 ms TOO FEW" in text
@@ -90,9 +90,9 @@ async def test_a_report_is_handed_out_to_be_kept(visited: Served) -> None:
     """The page links to both files of a run that is over; they are attachments, and no pages of the console."""
     await post(visited, "/console/load/start", scenario="smoke")
     run = visited.load.going[0].run
-    assert f"/load/runs/{run}/" not in await visited.page()
+    assert f"/load/runs/{run}/" not in await visited.page("load")
     visited.load.going[0] = msgspec.structs.replace(visited.load.going[0], state="done", verdict="PASS")
-    page = await visited.page()
+    page = await visited.page("load")
     for file, kind in (("report.html", "text/html; charset=utf-8"), ("result.json", "application/json")):
         assert f'href="/console/load/runs/{run}/{file}" download' in page
         answer = await visited.client.get(f"/console/load/runs/{run}/{file}")

@@ -7,7 +7,7 @@ import pytest
 
 from console.tiles import tiles
 from console.verdict import judge
-from observability.read.view import Judgement, Latency, RouteView, View
+from observability.read.view import Judgement, Latency, RouteView, Series, View
 
 QUIET = View(
     at=0.0,
@@ -74,7 +74,7 @@ def test_a_failure_among_few_is_told_and_not_judged(requests: int, headline: str
     few = msgspec.structs.replace(busy(error_rate=0.5), requests=requests, errors=requests // 2)
     verdict = judge(few)
     assert verdict.headline == headline
-    errors = next(tile for tile in tiles(few) if tile.key == "errors")
+    errors = next(tile for tile in tiles(few, Series()) if tile.key == "errors")
     assert (verdict.tone, errors.tone) == (("waiting", "") if requests == 58 else ("bad", "bad"))
     if requests == 58:
         assert verdict.detail == "58 requests in the last minute, 29 of them failed; from 59 on they are judged."

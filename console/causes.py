@@ -1,0 +1,147 @@
+"""Why the service is not well, or soon will not be, in sentences: from figures of the last minute, the deepest cause first.
+
+What holds up an event loop holds up everything, a slow query empties the pool, an empty pool makes requests wait: so a
+cause stands before what it causes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from console.format import count, duration, sentence, share, threshold
+from console.tiles import EVICTIONS_ARE_WRONG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from observability.read.detail import BlockedView, OperationView
+    from observability.read.view import View
+
+LONG_BLOCK = 0.1
+"""Seconds for which an event loop may stand still; the shortest target of a route is as long."""
+
+LONG_WAIT = 0.05
+"""Seconds that a request may wait for a connection or for a hashing thread at p95."""
+
+COLD = 0.5
+"""Hit rate of a family below which it is called cold."""
+
+MOST = 4
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """One cause. ``page`` is where more is shown, with ``arguments``; ``rule`` is its kind, for scripts and tests."""
+
+    rule: str
+    words: str
+    page: str
+    arguments: dict[str, str] = {}
+
+
+def causes(
+    view: View, operations: Sequence[OperationView] = (), blocked: Sequence[BlockedView] = ()
+) -> tuple[Cause, ...]:
+    """Return at most four causes, what causes others first; none when nothing stands out."""
+    if view.age is None:
+        return ()
+    found = (
+        _blocked(blocked),
+        _slow_queries(operations),
+        _pool(view),
+        _hashing(view),
+        _redis(view),
+        _cold(view),
+        _evictions(view),
+        _alerts(view),
+    )
+    return tuple(cause for group in found for cause in group)[:MOST]
+
+
+def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
+    """Name the function that held up loops for longest."""
+    functions: dict[str, float] = {}
+    for block in blocked:
+        functions[block.function] = functions.get(block.function, 0.0) + block.seconds
+    if not functions:
+        return
+    worst = max(functions, key=functions.__getitem__)
+    longest = max(block.seconds for block in blocked if block.function == worst)
+    if longest < LONG_BLOCK:
+        return
+    times = sum(block.function == worst for block in blocked)
+    delayed = sum(requests for block in blocked if block.function == worst for _, requests in block.delayed)
+    often = f"{times} times, for up to {duration(longest)}" if times > 1 else f"for {duration(longest)}"
+    waited = f"; {delayed:,} {'request' if delayed == 1 else 'requests'} waited for it" if delayed else ""
+    routes = [route for block in blocked if block.function == worst for route, _ in block.delayed]
+    words = f"{worst} blocked the event loop {often}{waited}."
+    method, _, route = routes[0].partition(" ") if routes else ("", "", "")
+    if route:
+        yield Cause("blocked", words, "route", {"method": method, "route": route})
+    else:
+        yield Cause("blocked", words, "workers")
+
+
+def _slow_queries(operations: Sequence[OperationView]) -> Iterator[Cause]:
+    missed = [one for one in operations if one.judgement == "missed" and one.target and one.latency.p95 is not None]
+    for slow in sorted(missed, key=lambda one: one.total, reverse=True)[:2]:
+        what = "query" if slow.system == "postgresql" else "Redis command"
+        words = f"The {what} {slow.name} is slow: p95 {duration(slow.latency.p95)} of its {threshold(slow.target)}."
+        yield Cause("query", words, "database", {"query": slow.name})
+
+
+def _pool(view: View) -> Iterator[Cause]:
+    pool = view.pool
+    if pool is None or not (pool.timeouts or (pool.wait_p95 or 0.0) > LONG_WAIT):
+        return
+    gave_up = f", and {pool.timeouts:,} gave up" if pool.timeouts else ""
+    size = f"the pool has {pool.size:,} {'connection' if pool.size == 1 else 'connections'}"
+    busy = f", {share(pool.use)} in use" if pool.use is not None else ""
+    words = f"Requests wait for a database connection: p95 {duration(pool.wait_p95)}{gave_up}; {size}{busy}."
+    yield Cause("pool", words, "database")
+
+
+def _hashing(view: View) -> Iterator[Cause]:
+    hashing = view.hashing
+    if hashing is None or not (hashing.refused or (hashing.wait_p95 or 0.0) > LONG_WAIT):
+        return
+    refused = f", and {hashing.refused:,} were refused" if hashing.refused else ""
+    threads = f"{hashing.threads:,} {'thread hashes' if hashing.threads == 1 else 'threads hash'}"
+    words = (
+        f"The password hash queue is overloaded: passwords wait {duration(hashing.wait_p95)} at p95{refused}; "
+        f"{threads}, {duration(hashing.duration_p95)} each."
+    )
+    yield Cause("hashing", words, "workers")
+
+
+def _redis(view: View) -> Iterator[Cause]:
+    failed = sum(cache.errors for cache in view.caches)
+    if failed:
+        words = f"Redis left {count(failed)} lookups of the last minute unanswered; PostgreSQL answers in its place."
+        yield Cause("redis", words, "cache")
+
+
+def _cold(view: View) -> Iterator[Cause]:
+    """Name the families that miss often, of lookups enough to say so."""
+    for cache in sorted(view.caches, key=lambda cache: cache.misses + cache.coalesced, reverse=True):
+        lookups = cache.hits + cache.misses + cache.coalesced
+        if lookups < view.fewest_samples or cache.hit_rate is None or cache.hit_rate >= COLD:
+            continue
+        words = f"The {cache.family} cache is cold: {share(cache.hit_rate)} of {lookups:,} lookups hit."
+        yield Cause("cold", words, "cache")
+        return
+
+
+def _evictions(view: View) -> Iterator[Cause]:
+    evictions = view.redis.evictions_per_minute if view.redis else None
+    if evictions is not None and evictions > EVICTIONS_ARE_WRONG:
+        words = f"Redis is too small for the cache: it evicts {count(evictions)} keys a minute."
+        yield Cause("evictions", words, "cache")
+
+
+def _alerts(view: View) -> Iterable[Cause]:
+    for alert in view.alerts:
+        if alert.state == "firing":
+            subject = f" ({alert.subject})" if alert.subject else ""
+            yield Cause("alert", sentence(f"the alert {alert.rule}{subject} fires: {alert.reason}"), "alerts")

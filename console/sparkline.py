@@ -1,0 +1,25 @@
+"""A line without axes, as the points of an SVG polyline, drawn before any script runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDTH, HEIGHT = 100, 24
+"""The view box that the points are in."""
+
+
+def sparkline(values: Sequence[float | None], least: float = 0.0) -> tuple[str, ...]:
+    """Return the stretches of a line from zero to its own highest value (``least`` at least), parted where a value is None."""
+    known = [value for value in values if value is not None]
+    highest = max([*known, least]) or 1.0
+    step = WIDTH / max(len(values) - 1, 1)
+    stretches: list[list[str]] = [[]]
+    for number, value in enumerate(values):
+        if value is None:
+            stretches.append([])
+        else:
+            stretches[-1].append(f"{number * step:.4g},{HEIGHT - 1 - (HEIGHT - 2) * value / highest:.4g}")
+    return tuple(" ".join(points) for points in stretches if len(points) > 1)
