@@ -160,6 +160,7 @@ class _Encoded:
         self._json = _template(request.json)
         self._text = Template(request.text or "")
         self._bodied = body
+        self._states = "tracestate" in own
         self.constant: Payload | None = None
         if not _names(request):
             self.constant = self.fill({})
@@ -170,11 +171,11 @@ class _Encoded:
         )
         head = self._line.fill(values).encode("ascii") + self._common + headers
         if not self._bodied:
-            return Payload(head, b"\r\n")
+            return Payload(head, b"\r\n", self._states)
         body = (
             self._text.fill(values).encode() if self._json is None else msgspec.json.encode(_filled(self._json, values))
         )
-        return Payload(head, b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        return Payload(head, b"Content-Length: %d\r\n\r\n%b" % (len(body), body), self._states)
 
 
 def _quoted(value: str) -> str:

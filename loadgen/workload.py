@@ -40,10 +40,11 @@ class VirtualUser:
 
 
 class Payload(NamedTuple):
-    """A request in two parts, between which other header lines may stand."""
+    """A request in two parts, between which other header lines may stand; ``states`` says that it has a tracestate of its own."""
 
     head: bytes
     rest: bytes
+    states: bool = False
 
 
 class Workload(Protocol):
@@ -75,7 +76,8 @@ class Workload(Protocol):
 class Traces:
     """Trace ids (W3C Trace Context) for numbered requests, without drawing randomness for each.
 
-    The low half differs evenly from request to request, because samplers decide by it. A share of them ask for keeping.
+    The low half differs evenly from request to request, because samplers decide by it. A share of them ask for keeping. Beside
+    the ids, in the trace state, the service is told how long the request waited here.
     """
 
     def __init__(self, sampled: float, *, high: int | None = None, low: int | None = None) -> None:
@@ -84,11 +86,19 @@ class Traces:
         self._below = int(sampled * (1 << 64))
         self._begin = b"traceparent: 00-%016x" % self._high
 
-    def line(self, number: int) -> bytes:
-        """Return the header line of a request."""
+    def lines(self, number: int, waited: float, *, states: bool = False) -> bytes:
+        """Return the header lines of a request that waited so many seconds; without a trace state when it has one of its own."""
         low = (self._low + number * _ODD) & _MASK
         name = hexlify(low.to_bytes(8))  # The span is named by it, too.
-        return self._begin + name + b"-" + name + (b"-01\r\n" if low < self._below else b"-00\r\n")
+        if states:
+            return b"%b%b-%b-0%d\r\n" % (self._begin, name, name, low < self._below)
+        return b"%b%b-%b-0%d\r\ntracestate: gatewatch=w:%08d\r\n" % (
+            self._begin,
+            name,
+            name,
+            low < self._below,
+            waited * 1e6,
+        )
 
     def asked(self, number: int) -> bool:
         """Return whether the service was asked to keep the trace of a request."""

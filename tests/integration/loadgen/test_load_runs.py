@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -64,6 +65,29 @@ async def test_every_request_carries_a_trace_and_the_slowest_are_named(serve: An
     assert {slow.trace_id for slow in endpoint.slowest} <= ids
     assert all(slow.asked for slow in endpoint.slowest)
     assert endpoint.slowest[0].response == max(slow.response for slow in endpoint.slowest)
+
+
+async def test_the_service_is_told_how_long_a_request_waited(serve: Any, order: Any) -> None:
+    """With one connection to a slow service the queue grows: each request says how long it was in it, as the report does."""
+    async with serve() as service:
+        service.instant = lambda now: now + 0.02
+        result = await order(service.target, rate_per_minute=6_000, seconds=0.5, connections=1).run()
+    told = {headers["traceparent"].split("-")[1]: headers["tracestate"] for *_, headers, _ in service.seen}
+    assert all(re.fullmatch("gatewatch=w:[0-9]{8}", state) for state in told.values())
+    waits = {trace: int(state[-8:]) / 1e6 for trace, state in told.items()}
+    assert max(waits.values()) > 0.2
+    for slow in result.endpoints[0].slowest:
+        assert 0 <= slow.wait - waits[slow.trace_id] < 0.1
+
+
+async def test_a_trace_state_of_ones_own_is_left_alone(serve: Any, order: Any) -> None:
+    """A request that names a tracestate carries that one, and a traceparent all the same."""
+    async with serve() as service:
+        await order(service.target, request={"root": {"path": "/", "headers": {"TraceState": "mine={n}"}}}).run()
+    states = {headers["tracestate"] for *_, headers, _ in service.seen}
+    assert len(states) == 200
+    assert all(state.startswith("mine=") for state in states)
+    assert all(service.traces)
 
 
 async def test_own_requests_capture_and_use_values(serve: Any, order: Any) -> None:
