@@ -120,6 +120,12 @@ def _readers(text: str) -> str:
     return text.lower()
 
 
+def _log_form(text: str) -> str:
+    if text.lower() not in {"auto", "json", "text"}:
+        raise ValueError("must be auto, json or text")
+    return text.lower()
+
+
 def _path_or_none(text: str) -> Path | None:
     return None if text.lower() == "none" else Path(text)
 
@@ -455,6 +461,18 @@ class Settings:
         "Who may read `GET /metrics`: local (this machine, past no proxy), on (everybody) or off (nobody).",
     )
     instance: str = _setting("GATEWATCH_INSTANCE", "", str, "Name of this instance in telemetry.", "host name and port")
+    log: Literal["auto", "json", "text"] = _setting(
+        "GATEWATCH_LOG",
+        "auto",
+        _log_form,
+        "How logs are written: text, json (one object a line), or auto: text at a terminal, else json.",
+    )
+    blocked_after: float = _setting(
+        "GATEWATCH_BLOCKED_AFTER",
+        0.05,
+        _seconds(0, 60),
+        "Seconds in one go after which whatever holds up a worker's event loop is reported with its stack; 0 reports nothing.",
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

@@ -26,6 +26,7 @@ from app.load import LauncherLoad
 from app.server import Parts, create_app, create_protocol
 from app.storage.cache import eviction_warning, telemetry_client
 from observability.model import load_slo
+from observability.record import logs
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _log = logging.getLogger("gatewatch")
 
 def run_worker(settings: Settings, listener: socket.socket, control: socket.socket, number: int) -> int:
     """Serve until SIGTERM, or until the launcher at the other end of ``control`` is gone; return the exit code."""
-    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s worker {number}: %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[logs.handler(settings.log, {"worker": number})])
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it is meant to
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the launcher's business
     uvloop.run(_serve(settings, listener, control, number))
@@ -70,6 +71,7 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
         slo=load_slo(settings.slo),
         environment=os.environ,
         first=number == 1,
+        blocked_after=settings.blocked_after,
     )
     async with contextlib.AsyncExitStack() as stack:
         redis = telemetry_client(settings.redis_url or "", timeout=TELEMETRY_PATIENCE)

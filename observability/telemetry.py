@@ -25,6 +25,7 @@ from observability.publish.stream import StreamPublisher
 from observability.read.store import FleetStore
 from observability.read.watch import Watch
 from observability.record.delayed import delayed_on
+from observability.record.logs import stamp_logs, stop_stamping
 from observability.record.recorder import Recorder
 from observability.record.redis import sample_redis
 from observability.record.sanic import hook
@@ -116,6 +117,7 @@ class Telemetry:
         self.publisher = StreamPublisher(redis) if redis is not None else None
         self.feed.connect(redis)
         self.instance.connect(redis, self.publisher)
+        stamp_logs()
         self.recorder.runtime.start(self._blocked_after, lambda: delayed_on(self.recorder.connections))
         self._start_otlp()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
@@ -131,6 +133,7 @@ class Telemetry:
             await self._ticking
         self._ticking = None
         self.recorder.runtime.stop()
+        stop_stamping()
         self.recorder.spans = None
         await self._publish()
         self.feed.connect(None)
