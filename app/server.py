@@ -28,6 +28,7 @@ from app.mailer.assembly import MailParts
 from app.meters import command_meter, query_meter
 from app.passwords import hasher_of_worker, password_rule
 from app.repositories.accounts import Accounts
+from app.repositories.aside import CacheAside
 from app.repositories.invalidations import Invalidations
 from app.security.clients import TrustedProxies
 from app.services.accounts import AccountService
@@ -71,6 +72,7 @@ class Parts:
     database: Database
     replicas: Replicas
     cache: Cache
+    aside: CacheAside
     passwords: Passwords
     completion: Completion
     invalidations: Invalidations
@@ -97,8 +99,9 @@ class Parts:
         rule = password_rule(settings)
         completion = Completion(deadline=WRITE_DEADLINE)
         invalidations = Invalidations(database, cache, utc_now)
-        sessions = SessionParts.build(settings, database, cache, invalidations, completion, recorder, clock)
-        mail = MailParts.build(settings, database, cache, invalidations, completion, recorder, clock)
+        aside = CacheAside(cache, coalescing=settings.coalescing)
+        sessions = SessionParts.build(settings, database, aside, invalidations, completion, recorder, clock)
+        mail = MailParts.build(settings, database, aside, invalidations, completion, recorder, clock)
         accounts = Accounts(database, invalidations)
         services = Services(
             accounts=AccountService(
@@ -129,6 +132,7 @@ class Parts:
             database,
             replicas,
             cache,
+            aside,
             passwords,
             completion,
             invalidations,

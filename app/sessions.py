@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from app.errors import GatewatchError
-from app.repositories.aside import CacheAside, Family
+from app.repositories.aside import Family
 from app.repositories.devices import Devices
-from app.repositories.keys import PROFILE_SECONDS
 from app.repositories.sessions import Sessions
 from app.repositories.sweeps import Sweeps
 from app.repositories.users import Users
@@ -24,11 +24,11 @@ from app.services.sessions import SessionService
 from app.values import Session, User
 
 if TYPE_CHECKING:
+    from app.repositories.aside import CacheAside
     from app.repositories.invalidations import Invalidations
     from app.services.completion import Completion
     from app.services.ports import Clock
     from app.settings import Settings
-    from app.storage.cache import Cache
     from app.storage.database import Database
     from observability.record.recorder import Recorder
 
@@ -43,13 +43,15 @@ class SessionParts:
     directory: DirectoryService
     presence: Presence
     housekeeping: Housekeeping
+    session: Family
+    profile: Family
 
     @classmethod
     def build(
         cls,
         settings: Settings,
         database: Database,
-        cache: Cache,
+        aside: CacheAside,
         invalidations: Invalidations,
         completion: Completion,
         recorder: Recorder,
@@ -58,14 +60,11 @@ class SessionParts:
         """Put them together; nothing runs yet."""
         # What was seen within a grain is not written, so an idle session is over a grain later: never too early.
         idle = timedelta(seconds=settings.session_idle) + GRAIN
-        store = Sessions(
-            database,
-            CacheAside(cache),
-            invalidations,
-            session=Family(Session, lambda session: _seconds_left(session, clock), recorder.cache("session")),
-            user=Family(User, lambda _: PROFILE_SECONDS, recorder.cache("profile")),
-            idle=idle,
-        )
+        session = Family(Session, lambda session: _seconds_left(session, clock), recorder.cache("session"))
+        session.on, session.most_seconds = settings.cache_session, settings.cache_session_ttl
+        profile = Family(User, lambda _: math.inf, recorder.cache("profile"))
+        profile.on, profile.most_seconds = settings.cache_profile, settings.cache_profile_ttl
+        store = Sessions(database, aside, invalidations, session=session, user=profile, idle=idle)
         devices = Devices(database, invalidations, idle=idle)
         presence = Presence(devices, clock)
         checks = SessionService(store, completion, presence, clock)
@@ -76,6 +75,8 @@ class SessionParts:
             DirectoryService(checks, Users(database, invalidations)),
             presence,
             Housekeeping(presence, Sweeps(database), clock, idle=idle),
+            session,
+            profile,
         )
 
     def keep(self) -> asyncio.Task[None]:

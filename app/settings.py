@@ -274,6 +274,43 @@ class Settings:
     redis_timeout: float = _setting(
         "GATEWATCH_REDIS_TIMEOUT", 0.2, _seconds(0.01, 10), "Seconds a Redis round trip may take, connecting included."
     )
+    cache_session: bool = _setting(
+        "GATEWATCH_CACHE_SESSION", default=True, parse=_switch, says="Whether sessions are cached.", shown="on"
+    )
+    cache_session_ttl: float = _setting(
+        "GATEWATCH_CACHE_SESSION_TTL",
+        365 * 86400.0,
+        _seconds(1, 365 * 86400),
+        "Seconds a session may be cached, at most; it never is for longer than it lives.",
+        "31536000",
+    )
+    cache_profile: bool = _setting(
+        "GATEWATCH_CACHE_PROFILE", default=True, parse=_switch, says="Whether profiles are cached.", shown="on"
+    )
+    cache_profile_ttl: float = _setting(
+        "GATEWATCH_CACHE_PROFILE_TTL", 300.0, _seconds(1, 86400), "Seconds a profile is cached.", "300"
+    )
+    cache_verified: bool = _setting(
+        "GATEWATCH_CACHE_VERIFIED",
+        default=True,
+        parse=_switch,
+        says="Whether it is cached that an address is verified.",
+        shown="on",
+    )
+    cache_verified_ttl: float = _setting(
+        "GATEWATCH_CACHE_VERIFIED_TTL",
+        3600.0,
+        _seconds(1, 86400),
+        "Seconds it is cached whether an address is verified.",
+        "3600",
+    )
+    coalescing: bool = _setting(
+        "GATEWATCH_COALESCING",
+        default=True,
+        parse=_switch,
+        says="Whether concurrent misses of the same thing in a worker share one load.",
+        shown="on",
+    )
     hash_memory_kib: int = _setting(
         "GATEWATCH_HASH_MEMORY_KIB",
         7168,

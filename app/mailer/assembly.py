@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from app.mailer.letters import Letters
 from app.mailer.post import FolderPost, SmtpPost
 from app.mailer.sender import Pace, Sender
-from app.repositories.aside import CacheAside, Family
+from app.repositories.aside import Family
 from app.repositories.credentials import Credentials
 from app.repositories.email_tokens import EmailTokens, Verification
-from app.repositories.keys import VERIFIED_SECONDS
 from app.repositories.outbox import Outbox
 from app.security.mail_tokens import MailTokens
 from app.services.passwords import PasswordService
@@ -19,13 +19,13 @@ from app.services.verification import EmailGate, VerificationService
 from app.storage.leader import Leader
 
 if TYPE_CHECKING:
+    from app.repositories.aside import CacheAside
     from app.repositories.invalidations import Invalidations
     from app.services.completion import Completion
     from app.services.ports import Clock, CredentialStore, PasswordHasher
     from app.services.rules import PasswordRule
     from app.services.sessions import SessionService
     from app.settings import Settings
-    from app.storage.cache import Cache
     from app.storage.database import Database
     from observability.record.recorder import Recorder
 
@@ -43,6 +43,7 @@ class MailParts:
     gate: EmailGate
     verification: VerificationService
     sender: Sender
+    verified: Family
     _mails: Outbox
     _credentials: CredentialStore
     _completion: Completion
@@ -53,15 +54,16 @@ class MailParts:
         cls,
         settings: Settings,
         database: Database,
-        cache: Cache,
+        aside: CacheAside,
         invalidations: Invalidations,
         completion: Completion,
         recorder: Recorder,
         clock: Clock,
     ) -> Self:
         """Put them together and start the sender."""
-        verified = Family(Verification, lambda _: VERIFIED_SECONDS, recorder.cache("verified"))
-        store = EmailTokens(database, CacheAside(cache), invalidations, verification=verified)
+        verified = Family(Verification, lambda _: math.inf, recorder.cache("verified"))
+        verified.on, verified.most_seconds = settings.cache_verified, settings.cache_verified_ttl
+        store = EmailTokens(database, aside, invalidations, verification=verified)
         mails = Outbox(database)
         sender = make_sender(settings, clock)
         sender.start()
@@ -69,6 +71,7 @@ class MailParts:
             EmailGate(store, required=settings.require_verified_email, conceals=settings.conceal_accounts),
             VerificationService(store, mails, completion, clock),
             sender,
+            verified,
             mails,
             Credentials(database, invalidations),
             completion,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -33,17 +34,23 @@ class CacheMeter(Protocol):
     errors: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Family:
-    """A kind of cached value: how it is packed, how many seconds one may live, and who counts."""
+    """A kind of cached value: how it is packed, how many seconds one may live by itself, and who counts.
+
+    Whether it is ``on`` and the ``most_seconds`` of any can be changed at any time. While it is off it is neither read nor filled;
+    writers go on deleting, so nothing that was changed meanwhile is there when it is turned on again.
+    """
 
     type: type[msgspec.Struct]
     lifetime: Callable[[Any], float]
     meter: CacheMeter
+    on: bool = True
+    most_seconds: float = math.inf
 
     def fill(self, lease: Lease, value: Any | None) -> Fill:
         """Pack a value to be cached under a lease; what is missing or over already gives the lease back."""
-        ttl = self.lifetime(value) if value is not None else 0.0
+        ttl = min(self.lifetime(value), self.most_seconds) if value is not None else 0.0
         return Fill(lease, msgspec.msgpack.encode(value), ttl) if ttl > 0 else Fill(lease, None)
 
     def unpack(self, raw: bytes) -> Any | None:
@@ -64,8 +71,10 @@ class Wanted(NamedTuple):
 class CacheAside:
     """Answers from the cache, or loads and fills it."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, *, coalescing: bool = True) -> None:
         self._cache = cache
+        self.coalescing = coalescing
+        """Whether concurrent misses share a load; it can be changed at any time."""
         self._flights: dict[tuple[str, ...], asyncio.Future[Values | None]] = {}
         self._giving: set[asyncio.Task[bool]] = set()
 
@@ -87,6 +96,9 @@ class CacheAside:
                 item.family.meter.hits += 1
             glanced(values, None)
 
+        if not all(item.family.on for item in wanted):
+            glanced(None, None)
+            return
         try:
             self._cache.want([item.key for item in wanted], answered)
         except CacheUnavailable:
@@ -99,8 +111,8 @@ class CacheAside:
         load alone. ``stored`` is what a glance of the same request has seen, which saves the first round trip.
         """
         try:
-            if stored is None:
-                stored = await self._cache.read([item.key for item in wanted])
+            if stored is None or not all(item.family.on for item in wanted):
+                stored = await self._read(wanted)
         except CacheUnavailable:
             for item in wanted:
                 item.family.meter.errors += 1
@@ -115,8 +127,16 @@ class CacheAside:
                 values[place] = value
         return values
 
+    async def _read(self, wanted: Sequence[Wanted]) -> Stored:
+        """Read what is cached of the families that are on; of the others there is nothing."""
+        on = [item.key for item in wanted if item.family.on]
+        found = dict(zip(on, await self._cache.read(on), strict=True)) if on else {}
+        return [found.get(item.key) for item in wanted]
+
     async def _miss(self, wanted: Sequence[Wanted], load: Callable[[], Awaitable[Values]]) -> Values:
         keys = tuple(item.key for item in wanted)
+        if not self.coalescing or not all(item.family.on for item in wanted):
+            return await self._alone(keys, wanted, load)
         flight = self._flights.get(keys)
         if flight is None:
             return await self._lead(keys, wanted, load)
@@ -127,6 +147,21 @@ class CacheAside:
             return await load()
         _count(wanted, "coalesced")
         return shared
+
+    async def _alone(
+        self, keys: tuple[str, ...], wanted: Sequence[Wanted], load: Callable[[], Awaitable[Values]]
+    ) -> Values:
+        """Load for one caller only."""
+        _count(wanted, "misses")
+        leases: Sequence[Lease | None] = ()
+        try:
+            leases = await self._lease(keys, wanted)
+            values = await load()
+            await self._fill(wanted, leases, values)
+        except BaseException:
+            self._give_back(wanted, leases)
+            raise
+        return values
 
     async def _lead(
         self, keys: tuple[str, ...], wanted: Sequence[Wanted], load: Callable[[], Awaitable[Values]]
@@ -159,8 +194,12 @@ class CacheAside:
         giving.add_done_callback(self._giving.discard)
 
     async def _lease(self, keys: Sequence[str], wanted: Sequence[Wanted]) -> Sequence[Lease | None]:
+        on = [item.key for item in wanted if item.family.on]
+        if not on:
+            return [None] * len(keys)
         try:
-            return await self._cache.lease(keys)
+            given = dict(zip(on, await self._cache.lease(on), strict=True))
+            return [given.get(key) for key in keys]
         except CacheUnavailable:
             _count(wanted, "errors")
             return [None] * len(keys)

@@ -7,12 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
-PROFILE_SECONDS = 300.0
-"""How long a profile may live in the cache."""
-
-VERIFIED_SECONDS = 3600.0
-"""How long it may be cached whether an address is verified."""
-
 
 def session_key(digest: bytes) -> str:
     """Name a cached session by the SHA-256 of its token's secret."""

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from app.errors import HashingBusy
@@ -25,6 +26,8 @@ _WEIGHT, _SPREAD_WEIGHT = 1 / 8, 1 / 4
 
 class HashMeter(Protocol):
     """What the queue tells whoever counts. Times are seconds."""
+
+    threads: int
 
     def enqueue(self) -> None:
         """One more waits."""
@@ -59,9 +62,10 @@ class HashThreads:
         nice: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._executor = ThreadPoolExecutor(
-            threads, thread_name_prefix="argon2id", initializer=_yield_to_others, initargs=(nice,)
+        self._make = partial(
+            ThreadPoolExecutor, thread_name_prefix="argon2id", initializer=_yield_to_others, initargs=(nice,)
         )
+        self._executor = self._make(threads)
         self._threads = threads
         self._limit = threads + queue
         self._most_time = most_time
@@ -70,6 +74,20 @@ class HashThreads:
         self._spread = 0.0
         self._meter = meter
         self._clock = clock
+
+    @property
+    def threads(self) -> int:
+        """How many there are."""
+        return self._threads
+
+    def resize(self, threads: int) -> None:
+        """Have another number of threads from now on; what waits already is done by those there were."""
+        if threads == self._threads:
+            return
+        former, self._executor = self._executor, self._make(threads)
+        former.shutdown(wait=False)
+        self._limit += threads - self._threads
+        self._threads = self._meter.threads = threads
 
     @property
     def idle(self) -> bool:

@@ -34,6 +34,11 @@ class Passwords:
         self._parameters = parameters
         self._decoy = ""
 
+    @property
+    def hashing(self) -> HashThreads:
+        """Where the work is done."""
+        return self._threads
+
     async def open(self) -> None:
         """Hash one throw-away password: what is verified when there is no account, and the first measure of what a hash takes."""
         self._decoy = await self.hash("a password that nobody has")

@@ -321,7 +321,7 @@ async def test_its_time_to_live_ends_a_stale_profile(
     service: Service, redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing but that ends it, reading it does not prolong it, and then the new one is served."""
-    monkeypatch.setattr("app.sessions.PROFILE_SECONDS", 2.0)
+    service.parts.sessions.profile.most_seconds = 2.0
     bearer = await service.person()
     key = await lose_an_invalidation(service, bearer, monkeypatch)
     async with Redis.from_url(redis.url) as client:

@@ -160,3 +160,21 @@ def test_an_instance_hashes_in_as_many_threads_as_there_are_cores(
     threads = [settings.hash_threads_of_worker(number) for number in range(1, workers + 1)]
     assert sum(threads) == max(cores, workers)
     assert max(threads) - min(threads) <= 1
+
+
+async def test_the_number_of_threads_can_be_changed_at_work(meter: HashMeter, go: threading.Event) -> None:
+    """What waits when there are more threads is still done; from then on so many work at once, and so many more may wait."""
+    hashing = HashThreads(threads=1, queue=2, meter=meter)
+    tasks = await _held(hashing, go, 3)
+    hashing.resize(3)
+    barrier = threading.Barrier(3)
+    meeting = [asyncio.create_task(hashing.run(barrier.wait, 60)) for _ in range(2)]
+    with pytest.raises(HashingBusy):
+        await asyncio.gather(asyncio.sleep(0), hashing.run(int))
+    go.set()
+    await asyncio.gather(*tasks)
+    await asyncio.gather(*meeting, hashing.run(barrier.wait, 60))
+    assert (hashing.threads, meter.freeze().threads) == (3, 3)
+    hashing.resize(1)
+    await hashing.run(int)
+    hashing.close()
