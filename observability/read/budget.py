@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from observability.model import Distribution, RouteCounts, Slo
     from observability.read.history import Tier
-    from observability.read.slot import Slot
+    from observability.read.slot import SlotHead
 
 _SETTLED = 60
 """Seconds after which a slot is no longer expected to change, and what was counted of it is kept."""
@@ -70,7 +70,7 @@ class Budgets:
         end = tier.newest
         self._known = {slot: spent for slot, spent in self._known.items() if end - HOUR < slot <= end - _SETTLED}
         for slot in range(end - HOUR + tier.step, end + 1, tier.step):
-            if slot not in self._known and (found := tier.at(slot)) is not None:
+            if slot not in self._known and (found := tier.head(slot)) is not None:
                 self._known[slot] = self._counted(found, tier.step)
                 if slot // tier.step % 20 == 0:
                     await asyncio.sleep(0)
@@ -88,7 +88,7 @@ class Budgets:
             for n in range(len(self.objectives))
         )
 
-    def _counted(self, slot: Slot, step: int) -> tuple[Spent, ...]:
+    def _counted(self, slot: SlotHead, step: int) -> tuple[Spent, ...]:
         series: dict[tuple[str, str], list[RouteCounts]] = {}
         for counts in slot.requests:
             series.setdefault((counts.method, counts.route), []).append(counts)

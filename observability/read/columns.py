@@ -14,6 +14,7 @@ from observability.read.words import lookups, share
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from observability.model import RedisServer
     from observability.read.ledger import Ledger
 
 TRAILING = 10
@@ -36,22 +37,28 @@ class Column(msgspec.Struct, frozen=True):
     evictions_per_minute: float | None = None
     pool_in_use: float | None = None
     pool_wait_p95: float | None = None
+    loop_lag_p99: float | None = None
+
+
+def heard_lately(ledger: Ledger, second: int) -> bool:
+    """Return whether any worker was heard in the three seconds that end at ``second``."""
+    return any(ledger.history.fine.heard(second - ago) for ago in range(_SILENT))
 
 
 def column_at(ledger: Ledger, second: int, internal: Sequence[str] = ()) -> Column:
     """Return the column of the second that ends at ``second``; unknown where no worker was heard for three."""
-    tier = ledger.history.fine
-    if not any(tier.heard(second - ago) for ago in range(_SILENT)):
+    if not heard_lately(ledger, second):
         return Column(at=second)
-    last = tier.at(second)
+    tier = ledger.history.fine
+    last = tier.head(second)
     done = tallies(last.requests, internal) if last else {}
-    trailing = Sum.of(tier.within(second - TRAILING, second))
+    trailing = Sum.of(tier.heads(second - TRAILING, second))
     return _column(ledger, second, TRAILING, trailing, float(sum(tally.count for tally in done.values())), internal)
 
 
 def column_of_step(ledger: Ledger, end: int, step: int, internal: Sequence[str] = ()) -> Column:
     """Return the column of the ``step`` seconds (a multiple of ten) that end at ``end``; unknown where none was heard."""
-    total = Sum.of(ledger.history.coarse.within(end - step, end))
+    total = Sum.of(ledger.history.coarse.heads(end - step, end))
     return _column(ledger, end, step, total, None, internal) if total.snapshots else Column(at=end)
 
 
@@ -61,9 +68,7 @@ def _column(ledger: Ledger, end: int, length: int, over: Sum, rate: float | None
     p50, p95, p99 = done.answered.quantiles((0.5, 0.95, 0.99))
     caches, pools = over.caches.values(), over.pools.values()
     known = max(1.0, end - max(float(end - length), over.begin))
-    # What happened longer ago than single seconds reach is told by samples that are further apart.
-    samples = ledger.redis if ledger.redis and ledger.redis[0][0] <= end - _MINUTE else ledger.redis_hour
-    growth = server_growth(samples, end - _MINUTE, end)
+    growth = server_growth(samples_at(ledger, end), end - _MINUTE, end)
     return Column(
         at=end,
         rate=done.count / known if rate is None else rate,
@@ -75,7 +80,13 @@ def _column(ledger: Ledger, end: int, length: int, over: Sum, rate: float | None
         evictions_per_minute=growth[0] if growth else None,
         pool_in_use=sum(pool.busy for pool in pools) / known if pools else None,
         pool_wait_p95=merged(pool.wait for pool in pools).quantile(0.95),
+        loop_lag_p99=over.loop_lag.quantile(0.99),
     )
+
+
+def samples_at(ledger: Ledger, end: int) -> Iterable[tuple[int, RedisServer]]:
+    """Return samples of the Redis server that tell of the minute before ``end``: of each second, or further apart."""
+    return ledger.redis if ledger.redis and ledger.redis[0][0] <= end - _MINUTE else ledger.redis_hour
 
 
 def series_of(columns: Iterable[Column]) -> Series:

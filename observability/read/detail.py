@@ -106,6 +106,9 @@ class RouteDetail(msgspec.Struct, frozen=True):
     """Of the p50 and the p99 cohort; empty when too few requests were timed."""
     blocked: tuple[BlockedView, ...]
     """What blocked a loop while requests of this route were on the way, newest first."""
+    request_bytes: float | None = None
+    response_bytes: float | None = None
+    """The mean sizes of the bodies."""
 
 
 class OperationView(msgspec.Struct, frozen=True):
@@ -135,7 +138,11 @@ class CacheColumns(msgspec.Struct, frozen=True):
 
 
 class StoreColumns(msgspec.Struct, frozen=True):
-    """Columns of the stores and of the processes, oldest first."""
+    """Columns of the stores and of the processes, oldest first.
+
+    Timeouts, refusals, lookups and fills are so many a second. Of single seconds, these are of that second and all else is
+    over the ten seconds that end there.
+    """
 
     at: tuple[int, ...] = ()
     pool_in_use: tuple[float | None, ...] = ()

@@ -1,4 +1,4 @@
-"""From a ledger to the view: the fleet's figures over the last minute."""
+"""From a ledger to the view: the fleet's figures over a window, the last minute unless another is asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from observability.model import CacheCounts, Slo
-from observability.read.ledger import SILENT, Ledger, Track, second_of
+from observability.read.ledger import SILENT, Ledger, second_of
 from observability.read.slot import Sum
-from observability.read.tally import Tally, difference, merged, server_growth, tallies, total_of
+from observability.read.stretch import Stretch
+from observability.read.tally import Tally, merged, server_growth, tallies, total_of
 from observability.read.view import (
     CacheView,
     HashView,
@@ -19,17 +20,22 @@ from observability.read.view import (
     RedisView,
     RouteView,
     View,
-    WorkerView,
 )
 from observability.read.words import lookups, share
+from observability.read.workers import worker_views
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from observability.read.track import Track
 
 WINDOW = 60.0
-"""Seconds that the figures are over."""
+"""Seconds that figures are over unless another window is asked for, and those of single workers always."""
 
 _LEEWAY = 2.0
+
+Trends = dict[tuple[str, str], tuple[float | None, ...]]
+"""Of each route its p95 over some minutes, in steps, oldest first."""
 
 
 def empty_view(at: float, reason: str) -> View:
@@ -37,20 +43,40 @@ def empty_view(at: float, reason: str) -> View:
     return msgspec.structs.replace(view_of(Ledger(), at, "worker", reason, Slo(), ()), age=None)
 
 
-def view_of(
-    ledger: Ledger, now: float, scope: Literal["fleet", "worker"], reason: str, slo: Slo, internal: Sequence[str]
-) -> View:
-    """Return the figures of the minute that ends at the newest snapshot (now, when nobody has been heard for long)."""
+def present(ledger: Ledger, now: float) -> float:
+    """Return when the newest snapshot was taken, or now, when nobody has been heard for long."""
     newest = ledger.newest
-    end = newest if newest is not None and abs(now - newest) <= _LEEWAY else now
-    begin = end - WINDOW
+    return newest if newest is not None and abs(now - newest) <= _LEEWAY else now
+
+
+def last_minute(ledger: Ledger, now: float) -> Stretch:
+    """Return what was done in the minute that ends at the newest snapshot, without its inside."""
+    end = present(ledger, now)
     last = second_of(end)
-    minute = Sum.of(ledger.history.fine.within(last - int(WINDOW), last))
-    seconds = max(1.0, end - max(begin, minute.begin)) if minute.snapshots else 1.0
+    minute = Sum.of(ledger.history.fine.heads(last - int(WINDOW), last))
+    return Stretch(minute, max(end - WINDOW, minute.begin), end)
+
+
+def view_of(
+    ledger: Ledger,
+    now: float,
+    scope: Literal["fleet", "worker"],
+    reason: str,
+    slo: Slo,
+    internal: Sequence[str],
+    stretch: Stretch | None = None,
+    trends: Trends | None = None,
+) -> View:
+    """Return the figures of a stretch of time, and what is known of the present; without a stretch of the last minute."""
+    newest = ledger.newest
+    end = present(ledger, now)
+    begin = end - WINDOW
+    stretch = stretch or last_minute(ledger, now)
+    done, seconds = stretch.total, stretch.seconds
     live = [track for track in ledger.tracks.values() if now - track.newest.taken <= SILENT]
-    routes = tallies(minute.series(), internal)
+    routes = tallies(done.series(), internal)
     total = total_of(routes.values())
-    caches = tuple(_cache_view(c) for c in minute.caches.values())
+    caches = tuple(_cache_view(c) for c in done.caches.values())
     return View(
         at=now,
         scope=scope,
@@ -60,36 +86,43 @@ def view_of(
         rate=total.count / seconds,
         errors=total.errors,
         error_rate=share(total.errors, total.count),
-        latency=_latency(total),
-        routes=_route_views(routes, slo, seconds),
+        latency=latency_of(total),
+        routes=_route_views(routes, slo, seconds, trends or {}),
         caches=caches,
         hit_rate=share(sum(c.hits for c in caches), sum(c.hits + c.misses + c.coalesced + c.errors for c in caches)),
         redis=_redis_view(ledger, begin, end),
-        pool=_pool_view(minute, live),
-        hashing=_hash_view(minute, live),
-        workers=_worker_views(live, begin, end, now),
+        pool=_pool_view(done, live),
+        hashing=_hash_view(done, live),
+        workers=worker_views(live, begin, end, now),
         requests=total.count,
         fewest_samples=slo.fewest_samples,
         database_cpu=max((s for t in live if (s := t.newest.database_cpu) is not None), default=None),
     )
 
 
-def _latency(tally: Tally) -> Latency:
+def latency_of(tally: Tally) -> Latency:
+    """Return the percentiles of the requests that were answered."""
     p50, p95, p99 = tally.answered.quantiles((0.5, 0.95, 0.99))
     return Latency(count=tally.answered.count, p50=p50, p95=p95, p99=p99)
 
 
-def _route_views(tallies: dict[tuple[str, str], Tally], slo: Slo, seconds: float) -> tuple[RouteView, ...]:
+def _route_views(
+    tallies: dict[tuple[str, str], Tally], slo: Slo, seconds: float, trends: Trends
+) -> tuple[RouteView, ...]:
     """Return routes with a target in the target file's order, used or not, then the others, busiest first."""
     held = [(target.method, target.route) for target in slo.route]
     others = sorted(tallies.keys() - set(held), key=lambda key: (-tallies[key].count, key))
-    return tuple(_route_view(key, tallies.get(key) or Tally(), slo, seconds) for key in (*held, *others))
+    return tuple(
+        _route_view(key, tallies.get(key) or Tally(), slo, seconds, trends.get(key, ())) for key in (*held, *others)
+    )
 
 
-def _route_view(key: tuple[str, str], tally: Tally, slo: Slo, seconds: float) -> RouteView:
+def _route_view(
+    key: tuple[str, str], tally: Tally, slo: Slo, seconds: float, trend: tuple[float | None, ...]
+) -> RouteView:
     method, route = key
     target = slo.target(method, route)
-    latency = _latency(tally)
+    latency = latency_of(tally)
     return RouteView(
         method=method,
         route=route or "(unmatched)",
@@ -99,6 +132,8 @@ def _route_view(key: tuple[str, str], tally: Tally, slo: Slo, seconds: float) ->
         latency=latency,
         target=target.p95 if target else None,
         judgement=judge(latency, target.p95 if target else None, slo.fewest_samples),
+        impact=tally.answered.total / seconds,
+        trend=trend,
     )
 
 
@@ -137,7 +172,7 @@ def _redis_view(ledger: Ledger, begin: float, end: float) -> RedisView | None:
     )
 
 
-def _pool_view(minute: Sum, live: Sequence[Track]) -> PoolView | None:
+def _pool_view(over: Sum, live: Sequence[Track]) -> PoolView | None:
     """Return levels of the workers that live, and use and waits of all that worked in the window.
 
     ``high_water`` is the sum of the workers' own marks: they need not have stood there at the same instant.
@@ -145,7 +180,7 @@ def _pool_view(minute: Sum, live: Sequence[Track]) -> PoolView | None:
     pools = [pool for track in live for pool in track.newest.pools]
     if not pools:
         return None
-    done = minute.pools.values()
+    done = over.pools.values()
     return PoolView(
         size=sum(pool.size for pool in pools),
         open=sum(pool.open for pool in pools),
@@ -158,11 +193,11 @@ def _pool_view(minute: Sum, live: Sequence[Track]) -> PoolView | None:
     )
 
 
-def _hash_view(minute: Sum, live: Sequence[Track]) -> HashView | None:
+def _hash_view(over: Sum, live: Sequence[Track]) -> HashView | None:
     queues = [track.newest.hashing for track in live if track.newest.hashing]
     if not queues:
         return None
-    done = minute.hashing
+    done = over.hashing
     return HashView(
         threads=sum(queue.threads for queue in queues),
         queued=sum(queue.queued for queue in queues),
@@ -170,33 +205,4 @@ def _hash_view(minute: Sum, live: Sequence[Track]) -> HashView | None:
         refused=done.refused if done else 0,
         wait_p95=done.wait.quantile(0.95) if done else None,
         duration_p95=done.duration.quantile(0.95) if done else None,
-    )
-
-
-def _worker_views(live: Iterable[Track], begin: float, end: float, now: float) -> tuple[WorkerView, ...]:
-    views = [_worker_view(track, begin, end, now) for track in live]
-    return tuple(sorted(views, key=lambda view: (view.instance, view.started, view.worker)))
-
-
-def _worker_view(track: Track, begin: float, end: float, now: float) -> WorkerView:
-    """Return one worker; ``requests`` are the service's own over the window."""
-    newest = track.newest
-    lag = cpu = None
-    requests = 0
-    if (points := track.since(begin, end)) is not None:
-        before, after = points
-        lag = difference(after.loop_lag, before.loop_lag).quantile(0.99)
-        cpu = share(max(0.0, after.cpu - before.cpu), max(0.0, after.taken - before.taken))
-        requests = after.requests - before.requests
-    return WorkerView(
-        instance=newest.instance,
-        worker=newest.worker,
-        pid=newest.pid,
-        started=newest.started,
-        age=max(0.0, now - newest.taken),
-        rss=newest.runtime.rss,
-        cpu=cpu,
-        loop_lag_p99=lag,
-        requests=requests,
-        in_flight=newest.in_flight,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from observability.read.slot import Slot, Sum
+from observability.read.slot import Slot, SlotHead, Sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,7 @@ _OPEN = 3
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Slot)
+_head_decoder = msgspec.msgpack.Decoder(SlotHead)
 
 
 class Tier:
@@ -78,16 +79,27 @@ class Tier:
         raw = self._sealed.get(end)
         return None if raw is None else _decoder.decode(raw)
 
+    def head(self, end: int) -> SlotHead | None:
+        """Return what most readers need of the slot that ends at a second, which takes less time, or None."""
+        raw = self._sealed.get(end)
+        return self.at(end) if raw is None else _head_decoder.decode(raw)
+
     def heard(self, end: int) -> bool:
         """Return whether there is a slot that ends at a second."""
         return end in self._open or end in self._sealed
 
+    def ends(self, begin: int, end: int) -> range:
+        """Return the ends of the slots in (begin, end] that there may be."""
+        first = max(begin // self.step * self.step + self.step, self.newest - self._seconds)
+        return range(self.end_of(first), min(end, self.newest) + 1, self.step)
+
     def within(self, begin: int, end: int) -> Iterator[Slot]:
         """Yield the slots in (begin, end]."""
-        first = max(begin // self.step * self.step + self.step, self.newest - self._seconds)
-        for label in range(self.end_of(first), min(end, self.newest) + 1, self.step):
-            if (slot := self.at(label)) is not None:
-                yield slot
+        return (slot for label in self.ends(begin, end) if (slot := self.at(label)) is not None)
+
+    def heads(self, begin: int, end: int) -> Iterator[SlotHead]:
+        """Yield what most readers need of the slots in (begin, end]."""
+        return (head for label in self.ends(begin, end) if (head := self.head(label)) is not None)
 
     def _sum(self, end: int) -> Sum:
         if end not in self._open:

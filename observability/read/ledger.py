@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from observability.model import Distribution, RedisServer, Snapshot
-from observability.model.histogram import LOWEST_INDEX, SIZE
+from observability.model import PARTS, Distribution, RedisServer, Snapshot
+from observability.model.anatomy import BANDS_PER_DOUBLING
+from observability.model.histogram import LOWEST_INDEX, SCALE, SIZE
+from observability.read.chronicle import Chronicle
 from observability.read.history import FINE_SECONDS, HOUR, TEN, History
 from observability.read.slot import CountsFell, Slot, between
-from observability.read.words import is_internal
+from observability.read.track import Track, point_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-POINT_SECONDS = 75
-"""How long a worker's points are kept: the window of the figures, and slack for one that is missing."""
+    from observability.model import Band
 
 FRESH_SECONDS = 60
 """A worker that is first heard of at this age or younger is counted from its start, an older one from then on."""
@@ -36,47 +37,10 @@ SILENT = 10.0
 """Seconds without a snapshot after which a worker is no longer shown; what it did in the window still counts."""
 
 _EARLY = 0.25
+_PER_BAND = 2**SCALE // BANDS_PER_DOUBLING
+_LOWEST_BAND = LOWEST_INDEX // _PER_BAND
+_BANDS = SIZE // _PER_BAND
 _MINUTE = 60
-
-
-class Point(msgspec.Struct, frozen=True, array_like=True):
-    """What one worker's own row needs of a snapshot: cumulative counts of its service's requests, CPU and lag."""
-
-    taken: float
-    requests: int = 0
-    cpu: float = 0.0
-    loop_lag: Distribution = Distribution()
-
-
-class Track:
-    """What is remembered of one worker."""
-
-    def __init__(self, newest: Snapshot) -> None:
-        self.newest = newest
-        self.fine = True
-        """Whether the newest is one of every second."""
-        self._points: deque[tuple[float, bytes]] = deque(maxlen=POINT_SECONDS)
-
-    def add(self, snapshot: Snapshot, point: Point) -> None:
-        """Take a snapshot that is newer than all before."""
-        self.newest = snapshot
-        while self._points and self._points[0][0] < point.taken - POINT_SECONDS:
-            self._points.popleft()
-        self._points.append((point.taken, _encoder.encode(point)))
-
-    def since(self, begin: float, end: float) -> tuple[Point, Point] | None:
-        """Return its state at ``begin`` and its last at or before ``end``, or None when it said nothing in between.
-
-        Without a state at ``begin``: zero when it started later, else the first state known.
-        """
-        within = [item for item in self._points if item[0] <= end]
-        if not within or within[-1][0] <= begin:
-            return None
-        last = _decoder.decode(within[-1][1])
-        before = [item for item in within if item[0] <= begin]
-        if not before and self.newest.started > begin:
-            return Point(self.newest.started), last
-        return _decoder.decode((before[-1] if before else within[0])[1]), last
 
 
 class Ledger:
@@ -85,6 +49,7 @@ class Ledger:
     def __init__(self, internal: Sequence[str] = ()) -> None:
         self.tracks: dict[str, Track] = {}
         self.history = History()
+        self.chronicle = Chronicle()
         self.redis: deque[tuple[int, RedisServer]] = deque(maxlen=FINE_SECONDS + _MINUTE)
         """The Redis server each second, and for the hour below every ten seconds."""
         self.redis_hour: deque[tuple[int, RedisServer]] = deque(maxlen=HOUR // TEN + _MINUTE // TEN)
@@ -123,11 +88,14 @@ class Ledger:
             return False
         if track is None:
             self._make_room()
-            track = self.tracks[snapshot.worker] = Track(snapshot)
+            siblings = (t.newest for t in self.tracks.values() if t.newest.instance == snapshot.instance)
+            self.chronicle.meet(snapshot, siblings)
+            track = self.tracks[snapshot.worker] = Track()
             track.fine = fine
         # What was done since a snapshot that is ten seconds old belongs to no single second.
         single, track.fine = fine and track.fine, fine
-        track.add(snapshot, _point_of(snapshot, self._internal))
+        track.add(snapshot, point_of(snapshot, self._internal))
+        self.chronicle.hear(snapshot)
         second = second_of(snapshot.taken)
         self.history.add(second, slot, fine=single)
         self._touched = second if self._touched is None else min(self._touched, second)
@@ -150,7 +118,7 @@ class Ledger:
         if not _sound(snapshot):
             raise CountsFell("counts are negative or outside the layout")
         if track is not None:
-            return between(snapshot, track.newest, track.newest.taken)
+            return between(snapshot, track.whole(), track.newest.taken)
         if snapshot.taken - snapshot.started <= FRESH_SECONDS and snapshot.started > self._forgotten:
             return between(snapshot, None, snapshot.started)
         return Slot(snapshot.taken, 1)
@@ -178,10 +146,6 @@ class Ledger:
             self.redis_hour.append((second, sample))
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Point)
-
-
 def second_of(taken: float) -> int:
     """Return the second whose end a snapshot marks; timers may fire a little early."""
     return math.floor(taken + _EARLY)
@@ -196,19 +160,30 @@ def _distributions(snapshot: Snapshot) -> Iterator[Distribution]:
         yield snapshot.hashing.wait
         yield snapshot.hashing.duration
     yield snapshot.runtime.loop_lag
+    yield snapshot.runtime.gc_pauses
+    for operation in snapshot.operations:
+        yield operation.duration
 
 
 def _sound(snapshot: Snapshot) -> bool:
-    """Return whether every histogram lies in the known layout and no count is negative."""
+    """Return whether every histogram and band lies in the known layout, and no count is negative."""
     numbers = (snapshot.taken, snapshot.started)
-    return all(map(math.isfinite, numbers)) and all(
-        not d.counts
-        or (d.offset >= LOWEST_INDEX and d.offset + len(d.counts) <= LOWEST_INDEX + SIZE and min(d.counts) >= 0)
-        for d in _distributions(snapshot)
+    return (
+        all(map(math.isfinite, numbers))
+        and all(
+            not d.counts
+            or (d.offset >= LOWEST_INDEX and d.offset + len(d.counts) <= LOWEST_INDEX + SIZE and min(d.counts) >= 0)
+            for d in _distributions(snapshot)
+        )
+        and all(map(_sound_band, (band for anatomy in snapshot.anatomy for band in anatomy.bands)))
     )
 
 
-def _point_of(snapshot: Snapshot, internal: Sequence[str]) -> Point:
-    own = (counts for counts in snapshot.requests if not is_internal(counts.route, internal))
-    requests = sum(counts.duration.count for counts in own)
-    return Point(snapshot.taken, requests, snapshot.runtime.cpu, snapshot.runtime.loop_lag)
+def _sound_band(band: Band) -> bool:
+    return (
+        _LOWEST_BAND <= band.index < _LOWEST_BAND + _BANDS
+        and band.count >= 0
+        and len(band.parts) == len(PARTS)
+        and math.isfinite(band.total)
+        and all(map(math.isfinite, band.parts))
+    )

@@ -5,39 +5,52 @@ Never negative, never doubled: a difference is taken between two states of the s
 
 from __future__ import annotations
 
-from operator import sub
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from observability.model import CacheCounts, Distribution, HashCounts, Histogram, PoolCounts, RouteCounts, Snapshot
+from observability.model import (
+    Anatomy,
+    CacheCounts,
+    Distribution,
+    HashCounts,
+    Histogram,
+    Kept,
+    Operation,
+    RouteCounts,
+    Snapshot,
+)
+from observability.read.growth import (
+    BodySlot,
+    CountsFell,
+    PoolSlot,
+    anatomy_of,
+    bodies_of,
+    cache_of,
+    hashing_of,
+    kept_of,
+    minus,
+    operations_of,
+    plus,
+    pool_of,
+    requests_of,
+)
+from observability.read.inside import InsideSum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_NOTHING = Distribution()
-_IDLE = HashCounts(0, 0)
+__all__ = ["CountsFell", "Slot", "SlotHead", "Sum", "between"]
 
 Key = tuple[str, str, int, str]
 """What tells series apart: method, route, status, error."""
 
 
-class CountsFell(ValueError):
-    """A cumulative count of one life of a process is smaller than it was: one of the two snapshots is not true."""
+class SlotHead(msgspec.Struct, frozen=True, array_like=True):
+    """What was done, measured from ``begin`` (Unix seconds) on, as told by this many snapshots.
 
-
-class PoolSlot(msgspec.Struct, frozen=True, array_like=True):
-    """Pools of one name: ``busy`` of ``offered`` connection-seconds were lent out."""
-
-    name: str
-    timeouts: int
-    busy: float
-    offered: float
-    wait: Distribution
-
-
-class Slot(msgspec.Struct, frozen=True, array_like=True):
-    """What was done, measured from ``begin`` (Unix seconds) on, as told by this many snapshots."""
+    It is the part of a slot that most readers need, and that can be decoded without the rest.
+    """
 
     begin: float
     snapshots: int
@@ -45,6 +58,16 @@ class Slot(msgspec.Struct, frozen=True, array_like=True):
     caches: tuple[CacheCounts, ...] = ()
     pools: tuple[PoolSlot, ...] = ()
     hashing: HashCounts | None = None
+    loop_lag: Distribution = Distribution()
+
+
+class Slot(SlotHead, frozen=True, array_like=True):
+    """All that was done."""
+
+    operations: tuple[Operation, ...] = ()
+    anatomy: tuple[Anatomy, ...] = ()
+    bodies: tuple[BodySlot, ...] = ()
+    kept: Kept = Kept()
 
 
 class Sum:
@@ -57,18 +80,20 @@ class Sum:
         self.caches: dict[str, CacheCounts] = {}
         self.pools: dict[str, PoolSlot] = {}
         self.hashing: HashCounts | None = None
+        self.loop_lag = Histogram()
+        self.inside = InsideSum(most)
         self._most = most
 
     @classmethod
-    def of(cls, slots: Iterable[Slot]) -> Sum:
+    def of(cls, slots: Iterable[SlotHead]) -> Sum:
         """Add slots up."""
         total = cls()
         for slot in slots:
             total.add(slot)
         return total
 
-    def add(self, slot: Slot) -> None:
-        """Add a slot."""
+    def add(self, slot: SlotHead) -> None:
+        """Add a slot, or as much of it as there is."""
         self.begin = min(self.begin, slot.begin)
         self.snapshots += slot.snapshots
         for counts in slot.requests:
@@ -80,12 +105,15 @@ class Sum:
             series.add(counts.duration)
         for cache in slot.caches:
             known = self.caches.get(cache.family)
-            self.caches[cache.family] = _caches(cache, known, 1) if known else cache
+            self.caches[cache.family] = _caches(cache, known) if known else cache
         for pool in slot.pools:
             held = self.pools.get(pool.name)
             self.pools[pool.name] = _pools(pool, held) if held else pool
         if slot.hashing:
-            self.hashing = _hashing(slot.hashing, self.hashing, 1) if self.hashing else slot.hashing
+            self.hashing = _hashing(slot.hashing, self.hashing) if self.hashing else slot.hashing
+        self.loop_lag.add(slot.loop_lag)
+        if isinstance(slot, Slot):
+            self.inside.add(slot)
 
     def series(self) -> Iterator[RouteCounts]:
         """Yield the requests."""
@@ -100,6 +128,8 @@ class Sum:
             tuple(self.caches.values()),
             tuple(self.pools.values()),
             self.hashing,
+            self.loop_lag.freeze(),
+            *self.inside.freeze(),
         )
 
 
@@ -108,80 +138,33 @@ def between(later: Snapshot, earlier: Snapshot | None, begin: float) -> Slot:
 
     Raises CountsFell for what cannot be.
     """
-    before = {(c.method, c.route, c.status, c.error): c.duration for c in earlier.requests} if earlier else {}
-    requests = []
-    for counts in later.requests:
-        known = before.pop((counts.method, counts.route, counts.status, counts.error), _NOTHING)
-        if counts.duration.counts != known.counts or counts.duration.offset != known.offset:
-            grown = minus(counts.duration, known)
-            requests.append(RouteCounts(counts.method, counts.route, counts.status, counts.error, grown))
-    if any(duration.counts for duration in before.values()):
-        raise CountsFell("a series is gone")
-    families = {c.family: c for c in earlier.caches} if earlier else {}
-    pools = {p.name: p for p in earlier.pools} if earlier else {}
+    known = earlier or Snapshot(later.version, later.instance, later.worker, later.pid, later.started, begin)
+    families = {c.family: c for c in known.caches}
+    pools = {p.name: p for p in known.pools}
     seconds = max(0.0, later.taken - begin)
-    queue = earlier.hashing if earlier else None
     return Slot(
         begin,
         1,
-        tuple(requests),
-        tuple(_caches(c, families[c.family], -1) if c.family in families else c for c in later.caches),
-        tuple(_lent(p, pools.get(p.name), seconds) for p in later.pools),
-        _hashing(later.hashing, queue or _IDLE, -1) if later.hashing else None,
+        tuple(requests_of(later.requests, known.requests)),
+        tuple(cache_of(c, families.get(c.family) or CacheCounts(c.family)) for c in later.caches),
+        tuple(pool_of(p, pools.get(p.name), seconds) for p in later.pools),
+        hashing_of(later.hashing, known.hashing) if later.hashing else None,
+        minus(later.runtime.loop_lag, known.runtime.loop_lag),
+        tuple(operations_of(later.operations, known.operations)),
+        tuple(anatomy_of(later.anatomy, known.anatomy)),
+        tuple(bodies_of(later.bodies, known.bodies)),
+        kept_of(later.kept, known.kept),
     )
 
 
-def plus(one: Distribution, other: Distribution) -> Distribution:
-    """Return the sum of two distributions."""
-    if not other.counts:
-        return Distribution(one.offset, one.counts, one.total + other.total)
-    return Histogram.of(one, other).freeze()
-
-
-def minus(later: Distribution, earlier: Distribution) -> Distribution:
-    """Return what a cumulative distribution grew by. Raises CountsFell when a bucket did not grow."""
-    before, after = earlier.counts, later.counts
-    shift = earlier.offset - later.offset if before else 0
-    if shift < 0 or shift + len(before) > len(after):
-        raise CountsFell("a histogram has lost counts")
-    counts = [*after[:shift], *map(sub, after[shift:], before), *after[shift + len(before) :]]
-    first, last = 0, len(counts)
-    while first < last and not counts[first]:
-        first += 1
-    while first < last and not counts[last - 1]:
-        last -= 1
-    grown = tuple(counts[first:last])
-    if grown and min(grown) < 0:
-        raise CountsFell("a histogram has lost counts")
-    return Distribution(later.offset + first if grown else 0, grown, max(0.0, later.total - earlier.total))
-
-
-def _grown(later: int, earlier: int, sign: int) -> int:
-    value = later + sign * earlier
-    if value < 0:
-        raise CountsFell("a counter has fallen")
-    return value
-
-
-def _caches(one: CacheCounts, other: CacheCounts, sign: int) -> CacheCounts:
+def _caches(one: CacheCounts, other: CacheCounts) -> CacheCounts:
     return CacheCounts(
-        family=one.family,
-        hits=_grown(one.hits, other.hits, sign),
-        misses=_grown(one.misses, other.misses, sign),
-        coalesced=_grown(one.coalesced, other.coalesced, sign),
-        refused=_grown(one.refused, other.refused, sign),
-        errors=_grown(one.errors, other.errors, sign),
-    )
-
-
-def _lent(pool: PoolCounts, earlier: PoolCounts | None, seconds: float) -> PoolSlot:
-    before = earlier or PoolCounts(pool.name, pool.size)
-    return PoolSlot(
-        pool.name,
-        _grown(pool.timeouts, before.timeouts, -1),
-        max(0.0, pool.busy - before.busy),
-        pool.size * seconds,
-        minus(pool.wait, before.wait),
+        one.family,
+        one.hits + other.hits,
+        one.misses + other.misses,
+        one.coalesced + other.coalesced,
+        one.refused + other.refused,
+        one.errors + other.errors,
     )
 
 
@@ -195,12 +178,11 @@ def _pools(one: PoolSlot, other: PoolSlot) -> PoolSlot:
     )
 
 
-def _hashing(one: HashCounts, other: HashCounts, sign: int) -> HashCounts:
-    combined = plus if sign > 0 else minus
+def _hashing(one: HashCounts, other: HashCounts) -> HashCounts:
     return HashCounts(
         threads=one.threads,
         limit=one.limit,
-        refused=_grown(one.refused, other.refused, sign),
-        wait=combined(one.wait, other.wait),
-        duration=combined(one.duration, other.duration),
+        refused=one.refused + other.refused,
+        wait=plus(one.wait, other.wait),
+        duration=plus(one.duration, other.duration),
     )

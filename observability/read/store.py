@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from observability.model.stream import COARSE_KEY, STREAM_KEY, Commands
-from observability.read.board import BOARD_KEY, decode_board, with_board
+from observability.model.stream import COARSE_KEY, STREAM_KEY
+from observability.read.answers import Answers, Tables
+from observability.read.board import with_board
 from observability.read.columns import Column, column_at, column_of_step, series_of
-from observability.read.figures import empty_view, view_of
-from observability.read.follower import Follower
-from observability.read.history import HOUR, TEN
-from observability.read.ledger import Ledger
-from observability.read.view import Series, View
+from observability.read.figures import empty_view, last_minute, present, view_of
+from observability.read.happenings import happened
+from observability.read.history import FINE_SECONDS, HOUR, TEN
+from observability.read.notes import Notes
+from observability.read.refresh import Known
+from observability.read.route import UNMATCHED, route_column, route_detail
+from observability.read.stores import operation_views, store_column, store_columns
+from observability.read.stretch import FINE_STRETCH, Stretch, add_up
+from observability.read.traces import Traces
+from observability.read.trend import TREND_SECONDS, p95s, trends_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
-    from observability.model import Slo, Snapshot
+    from observability.model import KeptTrace, Slo, Snapshot
+    from observability.model.stream import Commands
     from observability.read.board import Board
+    from observability.read.detail import (
+        Annotation,
+        BlockedView,
+        OperationView,
+        Period,
+        RouteDetail,
+        StoreColumns,
+        TraceFilter,
+        TraceList,
+    )
+    from observability.read.figures import Trends
     from observability.read.history import Tier
+    from observability.read.ledger import Ledger
+    from observability.read.view import Series, View
+
+T = TypeVar("T")
 
 MOST_SECONDS = 300
 """How far back columns of single seconds go; those of ten and more go back an hour."""
 
-_REFRESH_TIMEOUT = 3.0
+WINDOWS = (60, 300, 900, 3600)
+"""Seconds that a view may be over."""
+
+_PER_LOOK = 300
+"""Of a window so long what was done is added up once a second; of longer ones as much less often, for the same work."""
 
 
 class FleetStore:
-    """Implements ``observability.read.view.Feed``.
+    """Implements ``observability.read.feed.Feed``.
 
     It reads the stream while somebody looks. When the stream cannot be read it shows this worker alone, from the
-    snapshots that were handed to ``hold``, and says why. Memory is bounded by the ledger's bounds.
+    snapshots that were handed to ``hold``, and says why. Memory is bounded by the ledgers' bounds.
     """
 
     def __init__(
@@ -51,132 +77,180 @@ class FleetStore:
         self._internal = tuple(internal)
         self._clock = clock
         self._off = off
-        self._redis: Commands | None = None
-        self._fleet = Ledger(internal)
-        self._own = Ledger(internal)
-        self._follower = Follower(self._fleet, clock, key=key, coarse_key=coarse_key)
-        self._reason = "Redis is not connected"
-        self._refreshed = -math.inf
-        self._refreshing: asyncio.Task[None] | None = None
-        self._view: View | None = None
-        self._fleet_board: Board | None = None
-        self._own_board: Board | None = None
-        self._columns: dict[tuple[int, int], Column] = {}
-        self._shown: Ledger | None = None
+        self._known = Known(clock, internal, self._look, key=key, coarse_key=coarse_key)
+        self._views: dict[int, View] = {}
+        self._trends: Trends = {}
+        self._answers = Answers(clock)
+        self._tables = Tables()
+        self._notes = Notes()
+        self._traces = Traces()
+        self._shown = self._known.ledger
 
     @property
     def ignored(self) -> int:
         """Entries of the stream that were torn, foreign, of another version or of the future."""
-        return self._follower.ignored
-
-    def connect(self, redis: Commands | None) -> None:
-        """Read the stream through this client from now on; None for no stream."""
-        self._redis = redis
-        self._refreshed = -math.inf
-
-    def hold(self, snapshot: Snapshot) -> None:
-        """Keep this worker's own snapshot for when there is no stream."""
-        self._own.ingest(snapshot)
-        self._own.forget(snapshot.taken)
-
-    def hold_board(self, board: Board) -> None:
-        """Keep this worker's own alerts for when there is no stream."""
-        self._own_board = board
+        return self._known.ignored
 
     @property
     def tens(self) -> Tier:
         """The hour in slots of ten seconds, of whoever the latest view is about."""
-        return (self._shown or self._own).history.coarse
+        return self._shown.history.coarse
 
-    async def view(self) -> View:
-        """Return the present figures, refreshed at most once a second however many ask."""
+    def connect(self, redis: Commands | None) -> None:
+        """Read the stream through this client from now on; None for no stream."""
+        self._known.connect(redis)
+
+    def hold(self, snapshot: Snapshot) -> None:
+        """Keep this worker's own snapshot for when there is no stream."""
+        self._known.hold(snapshot)
+
+    def hold_board(self, board: Board) -> None:
+        """Keep this worker's own alerts for when there is no stream."""
+        self._known.own_board = board
+
+    def hold_kept(self, trace: KeptTrace) -> None:
+        """Keep this worker's own trace for when there is no stream."""
+        self._traces.hold(trace)
+
+    async def view(self, window: int = 60) -> View:
+        """Return the present figures, refreshed at most once a second however many ask.
+
+        They are over a minute, 5, 15 or 60, whichever is the least that has room for ``window`` seconds.
+        """
         await self._refresh()
-        return self._view or empty_view(self._clock(), self._off or self._reason)
+        window = next((w for w in WINDOWS if w >= window), WINDOWS[-1])
+        if window not in self._views and not self._off:
+            stretch = await self._stretch(window, None)
+            self._views[window] = self._view(stretch)
+        return self._views.get(window) or empty_view(self._clock(), self._off or self._known.reason)
 
-    async def series(self, since: float = 0.0, seconds: int = MOST_SECONDS, step: int = 1) -> Series:
-        """Return complete columns after ``since`` (Unix seconds), at most those of the last ``seconds``.
+    async def series(
+        self, since: float = 0.0, seconds: int = MOST_SECONDS, step: int = 1, until: float | None = None
+    ) -> Series:
+        """Return complete columns after ``since`` (Unix seconds), at most those of the last ``seconds`` before ``until``.
 
         A column is a second, or ``step`` seconds: any multiple of ten, to which others are rounded up.
         """
         await self._refresh()
         step = 1 if step <= 1 else -(-step // TEN) * TEN
-        ledger = self._shown
-        known = None if ledger is None else (ledger.history.fine if step == 1 else ledger.history.coarse).oldest
-        if self._off or known is None:
-            return Series()
-        last = (math.floor(self._clock()) - 1) // step * step
-        wanted = min(seconds, MOST_SECONDS if step == 1 else HOUR) // step * step
-        first = max(last - wanted + step, math.floor(since) // step * step + step, -(-known // step) * step)
-        return series_of(await self._computed(range(first, last + 1, step), step))
+        ledger, internal = self._shown, self._internal
+        make = partial(_column, ledger, step, internal)
+        return series_of(await self._table("series", self._wanted(seconds, step, until, since), make))
 
-    async def _computed(self, wanted: range, step: int) -> list[Column]:
-        """Return columns, each computed once for all viewers; the loop gets its turn between many."""
-        ledger = self._shown or self._own
-        result = []
-        for n, end in enumerate(wanted):
-            column = self._columns.get((step, end))
-            if column is None:
-                column = self._columns[step, end] = (
-                    column_at(ledger, end, self._internal)
-                    if step == 1
-                    else column_of_step(ledger, end, step, self._internal)
-                )
-                if n % 10 == 9:  # noqa: PLR2004 - some milliseconds' work
-                    await asyncio.sleep(0)
-            result.append(column)
-        return result
+    async def route(self, method: str, route: str, period: Period) -> RouteDetail | None:
+        """Return one route over a period; None for a route that has neither target nor requests."""
+        await self._refresh()
+        key = (method, "" if route == UNMATCHED else route)
+        asked = ("route", key, period)
+        return None if self._off else await self._answers.get(asked, 1.0, partial(self._route, key, period))
+
+    async def operations(self, period: Period) -> tuple[OperationView, ...]:
+        """Return queries and commands over a period: those with a target in the target file's order, then the others, most time first."""
+        await self._refresh()
+        return operation_views(await self._stretch(period.seconds, period.until), self._slo)
+
+    async def stores(self, period: Period) -> StoreColumns:
+        """Return columns of caches, pool, hashing and Redis."""
+        await self._refresh()
+        wanted = self._wanted(period.seconds, period.step, period.until)
+        make = partial(store_column, self._shown, period.step)
+        return store_columns(await self._table("stores", wanted, make))
+
+    async def blocked(self, period: Period) -> tuple[BlockedView, ...]:
+        """Return what blocked event loops, newest first."""
+        await self._refresh()
+        return self._shown.chronicle.blocked(*self._bounds(period))
+
+    async def traces(self, wanted: TraceFilter) -> TraceList:
+        """Return kept traces, newest first."""
+        await self._refresh()
+        redis, reason = self._known.redis, self._off or self._known.reason
+        return await self._answers.get(wanted, 1.0, partial(self._traces.find, redis, wanted, reason))
+
+    async def trace(self, trace_id: str) -> Sequence[KeptTrace]:
+        """Return what was kept of a trace, by any worker; none when nothing was, or is no longer."""
+        return await self._traces.of(self._known.redis, trace_id)
+
+    async def annotations(self, period: Period) -> tuple[Annotation, ...]:
+        """Return what happened, oldest first: deploys, worker replacements, alerts, and what ``note`` was told."""
+        await self._refresh()
+        notes = await self._answers.get("notes", 1.0, partial(self._notes.read, self._known.redis))
+        board = self._known.board
+        found = (*self._shown.chronicle.annotations(), *notes)
+        return happened(found, board.transitions if board else (), *self._bounds(period))
+
+    async def note(self, annotation: Annotation) -> None:
+        """Tell the fleet of something that happened: a setting that was changed."""
+        await self._notes.add(self._known.redis, annotation)
+        self._answers.forget("notes")
 
     async def _refresh(self) -> None:
-        """Refresh once a second; whoever asks meanwhile waits for the refresh under way."""
-        if self._off:
-            return
-        elapsed = self._clock() - self._refreshed
-        # A clock that was set back must not stop refreshing.
-        if self._refreshing is None and not 0 <= elapsed < 1:
-            self._refreshing = asyncio.create_task(self._refresh_once())
-        if self._refreshing is not None:
-            await asyncio.shield(self._refreshing)
+        if not self._off:
+            await self._known.refresh()
 
-    async def _refresh_once(self) -> None:
-        try:
-            self._reason = await self._read()
-            now = self._clock()
-            scope: Literal["fleet", "worker"] = "worker" if self._reason else "fleet"
-            ledger = self._own if self._reason else self._fleet
-            self._invalidate(ledger, now)
-            view = view_of(ledger, now, scope, self._reason, self._slo, self._internal)
-            self._view = with_board(view, self._own_board if self._reason else self._fleet_board)
-        finally:
-            self._refreshed = self._clock()
-            self._refreshing = None
-
-    def _invalidate(self, ledger: Ledger, now: float) -> None:
-        """Drop columns that news has changed, that come from the other ledger, or that are too old to be asked for."""
+    async def _look(self) -> None:
+        """Take in what a refresh has brought: which columns it has changed, and the minute's view."""
+        now, ledger = self._clock(), self._known.ledger
         touched = ledger.take_touched()
         if ledger is not self._shown:
             self._shown, touched = ledger, 0
-        oldest = {1: now - MOST_SECONDS - 1}
-        newer = math.inf if touched is None else touched
-        self._columns = {
-            (step, end): column
-            for (step, end), column in self._columns.items()
-            if oldest.get(step, now - HOUR) <= end < newer
-        }
+            self._answers.clear()
+        seconds = {1: FINE_SECONDS}
+        self._tables.invalidate(math.inf if touched is None else touched, lambda step: now - seconds.get(step, HOUR))
+        steps = await self._table("trend", self._wanted(TREND_SECONDS, TEN, None), partial(p95s, ledger))
+        self._trends = trends_of(steps)
+        self._views = {WINDOWS[0]: self._view(last_minute(ledger, now))}
 
-    async def _read(self) -> str:
-        """Read what is new in the stream; return the empty string, or in words why the fleet cannot be shown."""
-        if self._redis is None:
-            return "Redis is not connected"
-        try:
-            async with asyncio.timeout(_REFRESH_TIMEOUT):
-                await self._follower.read(self._redis)
-                self._fleet_board = decode_board(await self._redis.execute_command("GET", BOARD_KEY))
-        except TimeoutError:
-            return "Redis does not answer in time"
-        except Exception as error:  # noqa: BLE001 - a handed-in client may raise anything; the reason is shown instead
-            return f"Redis cannot be read ({type(error).__name__})"
-        now = self._clock()
-        self._fleet.forget(now)
-        if self._fleet.silent(now) and not self._own.silent(now):
-            return "nothing has reached the stream for 10 seconds"
-        return ""
+    def _view(self, stretch: Stretch) -> View:
+        now, known = self._clock(), self._known
+        view = view_of(known.ledger, now, known.scope, known.reason, self._slo, self._internal, stretch, self._trends)
+        return with_board(view, known.board)
+
+    async def _route(self, key: tuple[str, str], period: Period) -> RouteDetail | None:
+        ledger = self._shown
+        stretch = await self._stretch(period.seconds, period.until)
+        columns, cells = [
+            await self._table(
+                key, self._wanted(period.seconds, step, period.until), partial(route_column, ledger, key, step)
+            )
+            for step in (period.step, _step_of_cells(period))
+        ]
+        return route_detail(key, stretch, columns, cells, ledger.chronicle.blocked(*self._bounds(period)), self._slo)
+
+    async def _stretch(self, seconds: int, until: float | None) -> Stretch:
+        """Return what was done over a period, added up once for all who ask."""
+        seconds, ledger = max(1, min(seconds, HOUR)), self._shown
+        end = present(ledger, self._clock())
+        end = end if until is None else min(until, end)
+        asked = ("stretch", self._known.scope, seconds, until)
+        compute = partial(add_up, ledger, seconds, end, past=until is not None)
+        return await self._answers.get(asked, max(1.0, seconds / _PER_LOOK), compute)
+
+    async def _table(self, name: Hashable, wanted: range, make: Callable[[int], T]) -> list[T]:
+        return await self._tables.get((name, self._known.scope), wanted, make)
+
+    def _wanted(self, seconds: int, step: int, until: float | None, since: float = 0.0) -> range:
+        """Return the ends of the columns that are complete, known and asked for."""
+        history = self._shown.history
+        oldest = (history.fine if step == 1 else history.coarse).oldest
+        if self._off or oldest is None:
+            return range(0)
+        latest = math.floor(self._clock()) - 1
+        last = min(latest, latest if until is None else math.ceil(until / step) * step) // step * step
+        most = max(step, min(seconds, MOST_SECONDS if step == 1 else HOUR) // step * step)
+        first = max(last - most + step, math.floor(since) // step * step + step, -(-oldest // step) * step)
+        return range(first, last + 1, step)
+
+    def _bounds(self, period: Period) -> tuple[float, float]:
+        """Return between which times a period lies."""
+        end = self._clock() if period.until is None else period.until
+        return end - min(period.seconds, HOUR), end
+
+
+def _column(ledger: Ledger, step: int, internal: Sequence[str], end: int) -> Column:
+    return column_at(ledger, end, internal) if step == 1 else column_of_step(ledger, end, step, internal)
+
+
+def _step_of_cells(period: Period) -> int:
+    """Return the seconds of a heatmap's column: a whole hour has 360 of them, a minute 60."""
+    return period.step if period.seconds <= FINE_STRETCH else TEN

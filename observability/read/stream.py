@@ -1,4 +1,4 @@
-"""Entries of the fleet's stream, as whichever client returns them."""
+"""Entries of the fleet's streams, as whichever client returns them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,25 @@ async def count_entries(redis: Commands, key: str, start: bytes, most: int) -> i
     return len(reply or ())
 
 
+async def newest_fields(
+    redis: Commands, key: str, field: bytes, count: int, end: bytes = b"+"
+) -> list[tuple[bytes, bytes]]:
+    """Return the ids and one field of up to ``count`` entries before ``end``, newest first; b"" where there is no such field."""
+    reply: Iterable[Any] = await redis.execute_command("XREVRANGE", key, end, b"-", "COUNT", count)
+    return [(_identity(name), _pairs(fields).get(field, b"")) for name, fields in reply or ()]
+
+
 def _entry(name: Any, fields: Any) -> Entry:
-    identity = name if isinstance(name, bytes) else str(name).encode()
-    # redis-py makes a dict of the fields; the protocol itself gives a flat list of names and values.
-    pairs = fields if isinstance(fields, Mapping) else dict(zip(fields[::2], fields[1::2], strict=False))
     try:
-        return identity, decode_snapshot(pairs[STREAM_FIELD])
+        return _identity(name), decode_snapshot(_pairs(fields)[STREAM_FIELD])
     except (KeyError, TypeError, SnapshotError):
-        return identity, None
+        return _identity(name), None
+
+
+def _identity(name: Any) -> bytes:
+    return name if isinstance(name, bytes) else str(name).encode()
+
+
+def _pairs(fields: Any) -> Mapping[bytes, bytes]:
+    # redis-py makes a dict of the fields; the protocol itself gives a flat list of names and values.
+    return fields if isinstance(fields, Mapping) else dict(zip(fields[::2], fields[1::2], strict=False))

@@ -29,7 +29,7 @@ class Latency(msgspec.Struct, frozen=True):
 class RouteView(msgspec.Struct, frozen=True):
     """One route over the window against its target (p95, seconds).
 
-    ``impact`` is the seconds that its requests took in one second: rate times mean. ``trend`` is its p95 in steps of ten
+    ``impact`` is the seconds that its answered requests took in one second: rate times mean. ``trend`` is its p95 in steps of ten
     seconds over the last five minutes, oldest first.
     """
 
@@ -46,7 +46,7 @@ class RouteView(msgspec.Struct, frozen=True):
 
 
 class CacheView(msgspec.Struct, frozen=True):
-    """One cache family over the last minute, of our own lookups."""
+    """One cache family over the window, of our own lookups."""
 
     family: str
     hits: int
@@ -68,7 +68,7 @@ class RedisView(msgspec.Struct, frozen=True):
 
 
 class PoolView(msgspec.Struct, frozen=True):
-    """Connections of the whole fleet. ``use`` is the time-weighted share of ``size`` lent out over the last minute."""
+    """Connections of the whole fleet. ``use`` is the time-weighted share of ``size`` lent out over the window."""
 
     size: int
     open: int
@@ -81,7 +81,7 @@ class PoolView(msgspec.Struct, frozen=True):
 
 
 class HashView(msgspec.Struct, frozen=True):
-    """Password hashing in the whole fleet over the last minute."""
+    """Password hashing in the whole fleet over the window."""
 
     threads: int
     queued: int
@@ -92,10 +92,11 @@ class HashView(msgspec.Struct, frozen=True):
 
 
 class WorkerView(msgspec.Struct, frozen=True):
-    """One worker process. ``cpu`` is cores used over the window; ``age`` is seconds since its last snapshot.
+    """One worker process over the last minute, whatever the window. ``cpu`` is cores used; ``age`` is seconds since its last snapshot.
 
-    ``telemetry`` is the mean time that telemetry takes of a request, ``published`` bytes a second, ``dropped`` spans that
-    were refused or lost, ``gc_p99`` pauses of the garbage collector; ``blocked`` are ticks that took too long since it started.
+    ``telemetry`` is the mean time that telemetry takes of a request, ``published`` bytes a second, ``gc_p99`` pauses of the
+    garbage collector, ``kept`` traces. Since it started: ``dropped`` spans that were refused or lost, ``blocked`` ticks that
+    took too long.
     """
 
     instance: str
