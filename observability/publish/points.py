@@ -21,14 +21,15 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from observability.model import Distribution, Exemplar, Histogram
-from observability.model.histogram import SCALE
-from observability.publish.families import Attributes, Durations, Numbers, families_of
+from observability.model.histogram import LOWEST_INDEX, SCALE
+from observability.publish.families import families_of
+from observability.publish.family import Attributes, Distributions, Numbers
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
     from observability.model import Snapshot
-    from observability.publish.families import Family
+    from observability.publish.family import Family
 
 SCOPE = InstrumentationScope("observability")
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -75,8 +76,8 @@ class _Points:
 
     def of(self, family: Family) -> Metric:
         """Return a family with its data points."""
-        if isinstance(family, Durations):
-            return Metric(family.name, family.says, "s", self._histogram(family))
+        if isinstance(family, Distributions):
+            return Metric(family.name, family.says, family.unit, self._histogram(family))
         return Metric(family.name, family.says, family.unit, self._numbers(family))
 
     def _numbers(self, family: Numbers) -> Sum | Gauge:
@@ -90,28 +91,36 @@ class _Points:
             return Gauge(points)
         return Sum(points, _DELTA if delta else _CUMULATIVE, is_monotonic=family.kind == "count")
 
-    def _histogram(self, family: Durations) -> ExponentialHistogram:
+    def _histogram(self, family: Distributions) -> ExponentialHistogram:
         delta = self._temporality.durations is _DELTA
+        start = self._since if delta else self._started
         points = []
         for position, (attributes, value) in enumerate(family.points):
             distribution = self._grown(family, attributes, value) if delta else value
             exemplars = family.exemplars[position] if family.exemplars else ()
-            points.append(
-                self._distribution(attributes, distribution, exemplars, self._since if delta else self._started)
-            )
+            points.append(self._distribution(family, attributes, distribution, exemplars, start))
         return ExponentialHistogram(points, self._temporality.durations)
 
     def _number_before(self, family: Numbers, attributes: Attributes) -> float:
         return cast("float", self._before.get(_key(family, attributes), 0))
 
-    def _grown(self, family: Durations, attributes: Attributes, value: Distribution) -> Distribution:
+    def _grown(self, family: Distributions, attributes: Attributes, value: Distribution) -> Distribution:
         grown = Histogram.of(value)
         grown.subtract(cast("Distribution", self._before.get(_key(family, attributes), Distribution())))
         return grown.freeze()
 
     def _distribution(
-        self, attributes: Attributes, value: Distribution, exemplars: tuple[Exemplar, ...], start: int
+        self,
+        family: Distributions,
+        attributes: Attributes,
+        value: Distribution,
+        exemplars: tuple[Exemplar, ...],
+        start: int,
     ) -> ExponentialHistogramDataPoint:
+        offset, counts, zeros = value.offset, list(value.counts), 0
+        if family.unit == "By" and offset == LOWEST_INDEX:
+            # Most bodies are empty. The lowest bucket has them and the smallest, which count as rounded to zero.
+            offset, zeros = offset + 1, counts.pop(0)
         # The exact least and greatest are not kept. Protobuf leaves both out for None, which the SDK's types do not say.
         unknown = cast("float", None)
         return ExponentialHistogramDataPoint(
@@ -119,10 +128,10 @@ class _Points:
             start_time_unix_nano=start,
             time_unix_nano=self._time,
             count=value.count,
-            sum=value.total,
+            sum=value.total * 2**family.doublings,
             scale=SCALE,
-            zero_count=0,
-            positive=Buckets(value.offset, value.counts),
+            zero_count=zeros,
+            positive=Buckets(offset + (family.doublings << SCALE), counts),
             negative=Buckets(0, ()),
             flags=0,
             min=unknown,

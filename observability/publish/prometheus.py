@@ -17,7 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from observability.publish.families import Durations, Numbers, families_of
+from observability.publish.families import families_of
+from observability.publish.family import Distributions, Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from observability.model import Distribution, Exemplar, Snapshot
-    from observability.publish.families import Attributes, Family
+    from observability.publish.family import Attributes, Family
 
 GRID = tuple(2.0**n for n in range(-13, 6))
 """Bounds, in seconds, of what is not split elsewhere: powers of two end buckets of ours, so these counts are exact, too."""
+
+SIZES = tuple(2.0**n for n in range(-14, 7, 2))
+"""The same of sizes of bodies, in MiB: from 64 bytes to 64 MiB."""
 
 _UNITS = {"s": "seconds", "By": "bytes"}
 
@@ -60,13 +64,13 @@ class _Families(Collector):
         for snapshot in _with_one_redis(self._answer.snapshots):
             for family in families_of(snapshot):
                 _, rows = families.setdefault(family.name, (family, []))
-                examples = family.exemplars if isinstance(family, Durations) else ()
+                examples = family.exemplars if isinstance(family, Distributions) else ()
                 rows.extend(
                     (snapshot, *point, exemplars)
                     for point, exemplars in zip_longest(family.points, examples, fillvalue=())
                 )
         for family, rows in families.values():
-            yield _histogram(family, rows) if isinstance(family, Durations) else _numbers(family, rows)
+            yield _histogram(family, rows) if isinstance(family, Distributions) else _numbers(family, rows)
         yield from self._of_itself()
 
     def _of_itself(self) -> Iterator[Metric]:
@@ -97,19 +101,20 @@ def _numbers(family: Numbers, rows: list[_Row]) -> Metric:
     return made
 
 
-def _histogram(family: Durations, rows: list[_Row]) -> Metric:
+def _histogram(family: Distributions, rows: list[_Row]) -> Metric:
     labels = _labels_of(rows)
     made = HistogramMetricFamily(
-        _label(family.name), family.says, labels=[*map(_label, labels), "worker"], unit=_UNITS["s"]
+        _label(family.name), family.says, labels=[*map(_label, labels), "worker"], unit=_UNITS[family.unit]
     )
+    grid, factor = (SIZES if family.unit == "By" else GRID), 2.0**family.doublings
     for snapshot, attributes, value, exemplars in rows:
         distribution = cast("Distribution", value)
-        bounds = snapshot.bounds if distribution.parts else GRID
-        limits = [*map(floatToGoString, bounds), "+Inf"]
+        bounds = snapshot.bounds if distribution.parts else grid
+        limits = [*map(floatToGoString, (bound * factor for bound in bounds)), "+Inf"]
         counts = [*distribution.not_above(bounds), distribution.count]
         # A bucket without an exemplar has None, which the family's types do not say.
         buckets = list(zip(limits, counts, cast("list[Any]", _by_bucket(bounds, exemplars)), strict=True))
-        made.add_metric(_values(snapshot, attributes, labels), buckets, distribution.total)
+        made.add_metric(_values(snapshot, attributes, labels), buckets, distribution.total * factor)
     return made
 
 

@@ -10,13 +10,29 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.sdk.metrics.export import AggregationTemporality, Sum
 from opentelemetry.sdk.resources import Resource
 
-from observability.model import Exemplar, RedisServer, decode_snapshot, encode_snapshot
+from observability.model import (
+    Anatomy,
+    Band,
+    BodySizes,
+    Exemplar,
+    Histogram,
+    Kept,
+    RedisServer,
+    Runtime,
+    Snapshot,
+    decode_snapshot,
+    encode_snapshot,
+)
 from observability.publish.points import PREFERENCES, metrics_of
 from observability.record import Recorder
 
 
 def _metrics(recorder: Recorder, *how: Any) -> dict[str, Any]:
-    data = metrics_of(recorder.snapshot(), Resource({}), *how)
+    return _metrics_of(recorder.snapshot(), *how)
+
+
+def _metrics_of(snapshot: Snapshot, *how: Any) -> dict[str, Any]:
+    data = metrics_of(snapshot, Resource({}), *how)
     return {m.name: m for m in data.resource_metrics[0].scope_metrics[0].metrics}
 
 
@@ -38,6 +54,7 @@ def test_a_whole_worker_is_exported() -> None:
         "http.route": "/me",
         "http.response.status_code": 503,
         "error.type": "503",
+        "url.scheme": "http",
     }
     states = {
         p.attributes["db.client.connection.state"]: p.value for p in _points(metrics, "db.client.connection.count")
@@ -99,6 +116,66 @@ def test_exemplars_go_out_with_their_point() -> None:
     later = msgspec.structs.replace(snapshot, taken=1001.0)
     data = metrics_of(snapshot, Resource({}), PREFERENCES["delta"], later).resource_metrics[0].scope_metrics[0].metrics
     assert data[0].data.data_points[0].exemplars == []
+
+
+@pytest.mark.parametrize(("preference", "well", "failed"), [("cumulative", 3, 1), ("delta", 1, 1)])
+def test_operations_that_failed_are_apart(preference: str, well: int, failed: int) -> None:
+    """Each kind of error has a point of its own, whose operations are not among those that went well."""
+    recorder = Recorder(instance="here")
+    queries = recorder.operations.queries("gatewatch", "db.internal", 5432)
+    for _ in range(2):
+        queries.done("user_by_email", "SELECT 1", 1.0, 1.5, rows=3)
+    before = recorder.snapshot()
+    queries.done("user_by_email", "SELECT 1", 1.0, 1.25, rows=1)
+    queries.done("user_by_email", "SELECT 1", 1.0, 2.0, error="UniqueViolationError", code="23505")
+    metrics = _metrics(recorder, PREFERENCES[preference], before)
+    points = {p.attributes.get("error.type"): p for p in _points(metrics, "db.client.operation.duration")}
+    assert {error: point.count for error, point in points.items()} == {None: well, "23505": failed}
+    what = {"db.system.name": "postgresql", "db.namespace": "gatewatch", "db.query.summary": "user_by_email"}
+    assert points[None].attributes == what
+    assert points["23505"].attributes == {**what, "error.type": "23505", "db.response.status_code": "23505"}
+    assert points["23505"].sum == pytest.approx(1.0)
+    rows = _points(metrics, "gatewatch.db.client.operation.items")[0].value
+    assert rows == (7 if preference == "cumulative" else 1)
+
+
+def test_sizes_of_bodies_are_bytes() -> None:
+    """They are recorded in MiB; each bucket still holds the bytes that it is about, and empty bodies are zeros."""
+    sizes = [0, 0, 3, 20, 1000, 1500, 65_536, 70_000]
+    histogram = Histogram()
+    for size in sizes:
+        histogram.record(size / 2**20)
+    body = BodySizes("POST", "/auth/login", histogram.freeze(), Histogram().freeze())
+    snapshot = msgspec.structs.replace(Recorder(instance="here").snapshot(), bodies=(body,))
+    metrics = _metrics_of(snapshot)
+    metric = metrics["http.server.request.body.size"]
+    (point,) = metric.data.data_points
+    assert (metric.unit, point.count, point.sum, point.zero_count) == ("By", 8, sum(sizes), 3)
+    buckets = enumerate(point.positive.bucket_counts, point.positive.offset)
+    found = [index for index, count in buckets for _ in range(count)]
+    assert all(2 ** (n / 16) < size <= 2 ** ((n + 1) / 16) for n, size in zip(found, sizes[3:], strict=True))
+    assert metrics["http.server.response.body.size"].data.data_points[0].count == 0
+
+
+def test_the_process_is_told_of_by_the_conventions() -> None:
+    """Collections by generation, threads, the time that requests spent waiting, and why traces were kept."""
+    recorder = Recorder(instance="here")
+    runtime = Runtime(threads=7, gc_collections=(30, 4, 1))
+    anatomy = Anatomy("GET", "/me", (Band(-10, 2, 0.06, (0.0, 0.0, 0.0, 0.01, 0.02, 0.0)),))
+    snapshot = msgspec.structs.replace(
+        recorder.snapshot(), runtime=runtime, anatomy=(anatomy,), kept=Kept(slow=3), active=(("GET", 2),)
+    )
+    metrics = _metrics_of(snapshot)
+    collections = {p.attributes["cpython.gc.generation"]: p.value for p in _points(metrics, "cpython.gc.collections")}
+    assert collections == {0: 30, 1: 4, 2: 1}
+    assert _points(metrics, "process.thread.count")[0].value == 7
+    parts = {p.attributes["part"]: p.value for p in _points(metrics, "gatewatch.http.server.request.time")}
+    assert parts["sql"] == 0.02
+    assert sum(parts.values()) == pytest.approx(0.06)
+    kept = {p.attributes["why"]: p.value for p in _points(metrics, "gatewatch.traces.kept")}
+    assert kept == {"slow": 3, "failed": 0, "sampled": 0, "asked": 0}
+    active = _points(metrics, "http.server.active_requests")[0]
+    assert (active.value, active.attributes) == (2, {"http.request.method": "GET", "url.scheme": "http"})
 
 
 def _points(metrics: dict[str, Any], name: str) -> Any:

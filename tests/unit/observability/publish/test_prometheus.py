@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
-from observability.model import Exemplar, RedisServer
+from observability.model import BodySizes, Exemplar, Histogram, RedisServer
 from observability.publish.prometheus import Answer, exposition_of
 from observability.record import Recorder
 
@@ -71,6 +71,21 @@ def test_what_is_not_split_is_counted_at_powers_of_two() -> None:
     waits = read(worked("a"))["gatewatch_hash_queue_wait_time_seconds"]
     counts = {s.labels["le"]: s.value for s in samples(waits, f"{waits.name}_bucket")}
     assert (counts["0.125"], counts["0.25"], counts["+Inf"]) == (0, 1, 1)
+
+
+def test_sizes_are_bytes() -> None:
+    """Recorded in MiB, they are read in bytes, and an answer of exactly 4 KiB is not above that bound."""
+    histogram = Histogram()
+    for size in (0, 4096, 4097):
+        histogram.record(size / 2**20)
+    body = BodySizes("GET", "/me", Histogram().freeze(), histogram.freeze())
+    snapshot = msgspec.structs.replace(worked("a").snapshot(), bodies=(body,))
+    page, _ = exposition_of(Answer([snapshot], complete=True), {}, "")
+    name = "http_server_response_body_size_bytes"
+    sizes = next(f for f in parser.text_string_to_metric_families(page.decode()) if f.name == name)
+    counts = {s.labels["le"]: s.value for s in samples(sizes, f"{name}_bucket")}
+    assert (counts["1024.0"], counts["4096.0"], counts["+Inf"]) == (1, 2, 3)
+    assert samples(sizes, f"{name}_sum")[0].value == 8193
 
 
 def test_the_redis_server_is_told_of_once() -> None:
