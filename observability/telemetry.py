@@ -22,15 +22,16 @@ from observability.publish.instance import InstanceSnapshots
 from observability.publish.otlp import OtlpPublisher, endpoint, warnings_of
 from observability.publish.page import Readers, metrics_routes
 from observability.publish.stream import StreamPublisher
+from observability.publish.traces import KeptPublisher
 from observability.read.store import FleetStore
 from observability.read.watch import Watch
 from observability.record.delayed import delayed_on
+from observability.record.keeping import Keeper
 from observability.record.logs import stamp_logs, stop_stamping
 from observability.record.recorder import Recorder
 from observability.record.redis import sample_redis
 from observability.record.sanic import hook
-from observability.record.spans import RequestSpans
-from observability.record.trace import sampler_from
+from observability.record.trace import head_sampling
 from observability.record.watchdog import BLOCKED_AFTER
 
 if TYPE_CHECKING:
@@ -76,12 +77,17 @@ class Telemetry:
         blocked_after: float = BLOCKED_AFTER,
     ) -> None:
         self.enabled = not is_disabled(environment)
-        self.recorder = Recorder(instance=instance, clock=clock, bounds=bounds_of(slo))
+        targets = {(target.method, target.route): target.p95 for target in slo.route}
+        self.recorder = Recorder(
+            instance=instance, clock=clock, bounds=bounds_of(slo), targets=targets, release=version
+        )
+        self.recorder.sampling = head_sampling(environment)
         self.protocol: type[WebSocketProtocol] = hook(self.recorder) if self.enabled else WebSocketProtocol
         self.feed = FleetStore(
             slo=slo, internal=internal, clock=clock, off="" if self.enabled else "telemetry is off (OTEL_SDK_DISABLED)"
         )
         self.publisher: StreamPublisher | None = None
+        self._kept: KeptPublisher | None = None
         self.watch = Watch(self.feed, slo=slo, worker=self.recorder.worker, clock=clock)
         self.instance = InstanceSnapshots(lambda: self._latest or self.recorder.snapshot(), clock)
         """What all workers of this instance have counted."""
@@ -115,10 +121,12 @@ class Telemetry:
         self._redis = redis
         self._database_cpu = database_cpu
         self.publisher = StreamPublisher(redis) if redis is not None else None
+        self._kept = KeptPublisher(redis) if redis is not None else None
         self.feed.connect(redis)
         self.instance.connect(redis, self.publisher)
         stamp_logs()
         self.recorder.runtime.start(self._blocked_after, lambda: delayed_on(self.recorder.connections))
+        self.recorder.keeper = Keeper(instance=self.recorder.instance, worker=self.recorder.worker)
         self._start_otlp()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
         self.watch.start(redis)
@@ -134,8 +142,8 @@ class Telemetry:
         self._ticking = None
         self.recorder.runtime.stop()
         stop_stamping()
-        self.recorder.spans = None
         await self._publish()
+        self.recorder.keeper = None
         self.feed.connect(None)
         self.instance.connect(None, None)
         if self._otlp is not None and not await self._otlp.close(_FLUSH_TIMEOUT):
@@ -150,9 +158,8 @@ class Telemetry:
                 _logger.warning(warning)
         resource = resource_of(*self._resource_of, self.recorder.worker, self._environment)
         self._otlp = OtlpPublisher(environment=self._environment, resource=resource, latest=self._exported)
-        sink = self._otlp.span_sink
-        if sink is not None:
-            self.recorder.spans = RequestSpans(resource=resource, sampler=sampler_from(self._environment), sink=sink)
+        if self.recorder.keeper is not None:
+            self.recorder.keeper.sink = self._otlp.span_sink
 
     def _exported(self) -> Snapshot | None:
         """Return what goes out by OTLP: the figures of the Redis server must not be summed once a worker."""
@@ -175,6 +182,7 @@ class Telemetry:
                 _logger.exception("a telemetry snapshot failed")
 
     async def _publish(self) -> None:
+        self.recorder.settle()
         snapshot = self.recorder.snapshot()
         if self._otlp is not None:
             snapshot = msgspec.structs.replace(snapshot, export=self._otlp.counts)
@@ -182,6 +190,17 @@ class Telemetry:
         self.feed.hold(snapshot)
         if self.publisher is not None:
             await self.publisher.publish(snapshot)
+        await self._publish_kept()
+
+    async def _publish_kept(self) -> None:
+        keeper = self.recorder.keeper
+        traces = keeper.take() if keeper is not None else []
+        if self._kept is None or not await self._kept.publish(traces):
+            hold = getattr(self.feed, "hold_kept", lambda _: None)
+            for trace in traces:
+                hold(trace)
+        if self.publisher is not None and self._kept is not None:
+            self.recorder.published = self.publisher.bytes + self._kept.bytes
 
 
 def is_disabled(environment: Mapping[str, str]) -> bool:

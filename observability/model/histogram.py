@@ -11,13 +11,14 @@ split that bucket there (``split_at``).
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from math import ceil, log2
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SCALE = 4
 """OpenTelemetry's scale: 2 ** SCALE buckets for each doubling."""
@@ -39,6 +40,9 @@ _LAST = SIZE - 1
 def bucket_bounds(index: int) -> tuple[float, float]:
     """Return the exclusive lower and inclusive upper bound, in seconds, of an OpenTelemetry bucket index."""
     return 2.0 ** (index / _PER_DOUBLING), 2.0 ** ((index + 1) / _PER_DOUBLING)
+
+
+_UPPER = tuple(bucket_bounds(LOWEST_INDEX + position)[1] for position in range(SIZE))
 
 
 def _position(seconds: float) -> int:
@@ -121,8 +125,8 @@ class Histogram:
             position = _position(bound)
             self._within[position] = (*self._within.get(position, ()), bound)
 
-    def record(self, seconds: float) -> None:
-        """Count one duration. Anything outside the covered range is counted in the nearest end bucket."""
+    def record(self, seconds: float) -> int:
+        """Count one duration and return by which bucket, from 0. Outside the covered range it is the nearest end bucket."""
         self.total += seconds
         position = 0
         if seconds > 0.0:  # _position, written out: every request comes by here
@@ -135,6 +139,21 @@ class Histogram:
         if position in self._within:
             for bound in self._within[position]:
                 self.parts[bound] += seconds <= bound
+        return position
+
+    def record_sorted(self, ordered: Sequence[float]) -> Iterator[tuple[int, int, int]]:
+        """Count many durations, in ascending order; yield each bucket with where its durations begin and end in them."""
+        start, size = 0, len(ordered)
+        self.total += sum(ordered)
+        while start < size:
+            first = ordered[start]
+            position = max(0, _position(first)) if first > 0.0 else 0
+            end = size if position == _LAST else bisect_right(ordered, _UPPER[position], start + 1)
+            self.buckets[position] += end - start
+            for bound in self._within.get(position, ()):
+                self.parts[bound] += bisect_right(ordered, bound, start, end) - start
+            yield position, start, end
+            start = end
 
     def add(self, other: Distribution) -> None:
         """Add another distribution's counts."""

@@ -56,7 +56,8 @@ class KeptTrace(msgspec.Struct, frozen=True, array_like=True):
     """One request as its worker saw it. ``started`` is Unix seconds; ``parts`` are seconds, named by ``anatomy.PARTS``.
 
     ``parent_id`` is the caller's span, empty when there was no caller's trace. ``client_wait`` is how long the caller says
-    that the request waited before it was sent, None when it does not say.
+    that the request waited before it was sent, None when it does not say. ``attributes`` are those of its span that the
+    other fields do not tell; ``tracestate`` is the caller's (W3C).
     """
 
     version: int
@@ -78,6 +79,12 @@ class KeptTrace(msgspec.Struct, frozen=True, array_like=True):
     instance: str = ""
     worker: str = ""
     attributes: tuple[tuple[str, AttributeValue], ...] = ()
+    tracestate: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its span: ``{method} {route}``, with HTTP for an unknown method and no route where none matched."""
+        return f"{'HTTP' if self.method == '_OTHER' else self.method} {self.route}".rstrip()
 
 
 _encoder = msgspec.msgpack.Encoder()

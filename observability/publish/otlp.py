@@ -22,12 +22,12 @@ from observability.publish.points import PREFERENCES, metrics_of
 from observability.publish.queue import SpanQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from observability.model import Snapshot
+    from observability.model import KeptTrace, Snapshot
 
 _logger = logging.getLogger(__name__)
 
@@ -128,7 +128,8 @@ class OtlpPublisher:
         self._spans = _Condition("spans", traces, self._told[0])
         self._metrics = _Condition("metrics", metrics, self._told[1])
         span_exporter = OTLPSpanExporter(endpoint=traces) if traces else None
-        self._queue = SpanQueue(span_exporter, environment, self._spans.note) if span_exporter else None
+        send = _sender(span_exporter) if span_exporter else None
+        self._queue = SpanQueue(send, resource, environment, self._spans.note) if send else None
         self._temporality = PREFERENCES[_preference(environment) or "cumulative"]
         self._accepted: Snapshot | None = None
         self._exporter = OTLPMetricExporter(endpoint=metrics) if metrics else None
@@ -145,8 +146,8 @@ class OtlpPublisher:
         return ExportCounts(queue.accepted, queue.refused, queue.lost, failures)
 
     @property
-    def span_sink(self) -> Callable[[ReadableSpan], None] | None:
-        """Where finished spans go (it only queues them), or None when spans are not exported."""
+    def span_sink(self) -> Callable[[KeptTrace, Sequence[ReadableSpan]], None] | None:
+        """Where kept traces go (it only queues them), or None when spans are not exported."""
         return self._queue.put if self._queue else None
 
     async def close(self, timeout: float = 2.0) -> bool:  # noqa: ASYNC109 - the deadline is this method's promise
@@ -207,6 +208,15 @@ class OtlpPublisher:
         if result is MetricExportResult.SUCCESS:
             self._accepted = snapshot
         self._metrics.note(result is MetricExportResult.SUCCESS)
+
+
+def _sender(exporter: OTLPSpanExporter) -> Callable[[bytes], bool]:
+    """Return what posts an encoded export request as the SDK does: with its headers, retries and compression.
+
+    The exporter has no public way past its own encoder, which takes span objects.
+    """
+    client = exporter._client  # noqa: SLF001 - see above
+    return lambda request: bool(client.export(request).success)
 
 
 def endpoint(environment: Mapping[str, str], signal: str) -> str | None:

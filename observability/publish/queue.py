@@ -1,15 +1,22 @@
-"""Finished spans on their way out: the SDK's batches behind a bound of our own, and a count of what became of each span."""
+"""Kept traces on their way out as OTLP spans: batches behind a bound, and a count of what became of each span."""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from observability.publish.spans import request_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
+
+    from observability.model import KeptTrace
+
+    Send = Callable[[bytes], bool]
 
 DEFAULT_SIZE = 2048
 """Spans that may wait when ``OTEL_BSP_MAX_QUEUE_SIZE`` does not say how many; the specification's default."""
@@ -17,67 +24,83 @@ DEFAULT_SIZE = 2048
 DEFAULT_BATCH = 512
 """The same of ``OTEL_BSP_MAX_EXPORT_BATCH_SIZE``."""
 
+DEFAULT_DELAY = 5000
+"""The same of ``OTEL_BSP_SCHEDULE_DELAY``, milliseconds."""
 
-class SpanQueue(SpanExporter):
-    """Takes spans and exports them in batches from a thread of the SDK's.
 
-    A span that finds the queue full is refused and counted; the SDK would drop an older one and count nothing. Each count
-    is written by one thread only: ``taken`` and ``refused`` by whose spans they are, the others by the exporting thread.
+class SpanQueue:
+    """Takes traces and sends their spans in batches from a thread of its own; ``send`` says whether a batch was accepted.
+
+    A trace that finds the queue full is refused whole and counted. Each count is of spans and written by one thread only:
+    ``taken`` and ``refused`` by whose traces they are, the others by the sending thread.
     """
 
-    def __init__(self, inner: SpanExporter, environment: Mapping[str, str], note: Callable[[bool], None]) -> None:
+    def __init__(
+        self, send: Send, resource: Resource, environment: Mapping[str, str], note: Callable[[bool], None]
+    ) -> None:
         self.taken = 0
         self.refused = 0
         self.accepted = 0
         self.lost = 0
         """Spans whose export failed."""
         self.size = _positive(environment, "OTEL_BSP_MAX_QUEUE_SIZE", DEFAULT_SIZE)
-        batch = min(self.size, _positive(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", DEFAULT_BATCH))
+        self._batch = min(self.size, _positive(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", DEFAULT_BATCH))
+        self._delay = _positive(environment, "OTEL_BSP_SCHEDULE_DELAY", DEFAULT_DELAY) / 1000
         self._ended = 0
-        self._inner = inner
+        self._send = send
+        self._resource = resource
         self._note = note
-        # The span that is refused here must never be one that the SDK drops, so its own queue is no smaller.
-        self._processor = BatchSpanProcessor(self, self.size, max_export_batch_size=batch)
+        self._traces: deque[tuple[KeptTrace, tuple[ReadableSpan, ...]]] = deque()
+        self._due = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="otlp-spans", daemon=True)
+        self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many spans are held, those of an export that goes on included."""
         return self.taken - self._ended
 
-    def put(self, span: ReadableSpan) -> None:
-        """Take a span, or refuse it; it only takes a moment."""
-        if self.waiting >= self.size:
-            self.refused += 1
+    def put(self, trace: KeptTrace, spans: Sequence[ReadableSpan] = ()) -> None:
+        """Take a trace, or refuse it; it only takes a moment. ``spans`` are those of user code among its spans."""
+        count = 1 + len(trace.spans)
+        if self.waiting + count > self.size:
+            self.refused += count
             return
-        self.taken += 1
-        self._processor.on_end(span)
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch; the processor calls it in its thread."""
-        try:
-            result = self._inner.export(spans)
-        except Exception:  # noqa: BLE001 - a failed export must not end the exporting thread
-            result = SpanExportResult.FAILURE
-        well = result is SpanExportResult.SUCCESS
-        if well:
-            self.accepted += len(spans)
-        else:
-            self.lost += len(spans)
-        self._ended += len(spans)
-        self._note(well)
-        return result
+        self.taken += count
+        self._traces.append((trace, tuple(spans)))
+        if self.waiting >= self._batch:
+            self._due.set()
 
     def close(self) -> None:
         """Send what waits and stop; it may take as long as an export does."""
-        self._processor.shutdown()  # type: ignore[no-untyped-call]  # the SDK's own is not annotated
+        self._closing = True
+        self._due.set()
+        self._thread.join()
 
-    def shutdown(self) -> None:
-        """Stop the exporter; the processor calls it when it is closed."""
-        self._inner.shutdown()
+    def _run(self) -> None:
+        while not self._closing:
+            self._due.wait(self._delay)
+            self._due.clear()
+            while self._traces:
+                self._send_batch()
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Pass on the wish."""
-        return self._inner.force_flush(timeout_millis)
+    def _send_batch(self) -> None:
+        batch: list[tuple[KeptTrace, tuple[ReadableSpan, ...]]] = []
+        count = 0
+        while self._traces and (not batch or count + 1 + len(self._traces[0][0].spans) <= self._batch):
+            batch.append(self._traces.popleft())
+            count += 1 + len(batch[-1][0].spans)
+        try:
+            well = self._send(request_of(batch, self._resource))
+        except Exception:  # noqa: BLE001 - a failed export must not end the exporting thread
+            well = False
+        if well:
+            self.accepted += count
+        else:
+            self.lost += count
+        self._ended += count
+        self._note(well)
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -72,6 +72,8 @@ class StreamPublisher:
     ) -> None:
         self.sent = 0
         self.failed = 0
+        self.bytes = 0
+        """How many it has sent, in either stream."""
         self.published: Snapshot | None = None
         """The newest snapshot that Redis is known to have."""
         self._redis = redis
@@ -95,6 +97,7 @@ class StreamPublisher:
             self._failed(error)
             return False
         self.sent += 1
+        self.bytes += len(raw)
         self.published = snapshot
         if not self._well:
             self._well = True
@@ -109,6 +112,7 @@ class StreamPublisher:
         length = max(FEWEST_ENTRIES, min(MOST_ENTRIES, MOST_COARSE_BYTES // len(raw)))
         arguments = (length, STREAM_FIELD, raw, MOST_AGE)
         await self._redis.execute_command("EVAL", _PUBLISH_COARSE, 1, self._coarse_key, *arguments)
+        self.bytes += len(raw)
         self._ten = ten
 
     def _failed(self, error: Exception) -> None:

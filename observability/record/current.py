@@ -1,28 +1,134 @@
 """The request that is being served: what it waits for is told here, and finds its way into its anatomy and its trace.
 
-Whatever serves a request runs in a context in which ``current`` is set; tasks that it starts inherit it.
+Whatever serves a request runs in a context in which ``current`` is set; tasks that it starts inherit it. What they tell
+after the request has ended is nobody's.
 """
 
 from __future__ import annotations
 
+import secrets
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from observability.record.trace import Trace, parse_traceparent
 
 if TYPE_CHECKING:
-    from observability.model.kept import AttributeValue
+    from collections.abc import Sequence
+
+    from observability.model.kept import AttributeValue, KeptLog
+    from observability.record.trace import HeadSampling
 
 LOOP, HASH_WAIT, HASH, POOL_WAIT, SQL, REDIS = range(6)
 """Positions in ``model.PARTS``."""
 
+MOST_CHILDREN = 256
+"""Waits that one request remembers singly; what follows is only summed up, and counted in ``dropped``."""
+
+Child = tuple[int, str, float, float, str, "tuple[tuple[str, AttributeValue], ...]"]
+"""Part, name, begin, end, error, attributes."""
+
 
 class Current:
-    """One request on its way. Times are those of ``time.perf_counter``."""
+    """One request on its way. Times are those of ``time.perf_counter``.
 
-    __slots__ = ("children", "parts")
+    Its identity is made when first asked for and the same ever after; a request that nobody asks for it has none.
+    ``headers`` has ``getall(name, default)``, None for a request without any that could be read.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_sampled",
+        "_span_id",
+        "_trace",
+        "begin",
+        "busy",
+        "children",
+        "dropped",
+        "ended",
+        "headers",
+        "logs",
+        "lucky",
+        "overlapping",
+        "parts",
+        "sampling",
+        "spans",
+    )
+
+    def __init__(self, begin: float, headers: Any, sampling: HeadSampling) -> None:
+        self.begin = begin
+        self.headers = headers
+        self.sampling = sampling
         self.parts = [0.0] * 6
-        self.children: list[tuple[int, str, float, float, str, tuple[tuple[str, AttributeValue], ...]]] = []
+        self.children: list[Child] = []
+        self.dropped = 0
+        self.overlapping = False
+        """Whether it may have waited for two things at once."""
+        self.ended = False
+        self.logs: list[KeptLog] = []
+        """What was logged meanwhile, for whoever makes logs of it; bounded by them."""
+        self.spans: list[Any] = []
+        """Finished spans of user code (``ReadableSpan``), for whoever makes such; bounded by them."""
+        self.busy = 0.0
+        """The end of its latest wait."""
+        self.lucky: bool | None = None
+        """What chance says of it, if it was asked already; it decides only where there is no caller."""
+        self._trace: Trace | None = None
+        self._span_id = ""
+        self._sampled: bool | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """What it belongs to: the caller's trace (W3C traceparent), else a random one."""
+        if self._trace is None:
+            self._trace = self.caller() or self.sampling.new_trace(sampled=self._is_lucky())
+        return self._trace
+
+    @property
+    def span_id(self) -> str:
+        """Its own span's id, 16 lowercase hex digits."""
+        if not self._span_id:
+            self._span_id = secrets.token_hex(8)
+        return self._span_id
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it is to be kept whatever becomes of it: as its caller decided, or by chance."""
+        if self._sampled is None:
+            self._trace = self._trace or self.caller()
+            self._sampled = self.sampling.decides(self._trace) if self._trace is not None else self._is_lucky()
+        return self._sampled
+
+    def adopt(self, trace: Trace | None) -> None:
+        """Take an identity that was made before."""
+        self._trace = trace
+
+    def caller(self) -> Trace | None:
+        """Return what the caller says that it belongs to."""
+        found: Sequence[str] = self.headers.getall("traceparent", ()) if self.headers is not None else ()
+        return parse_traceparent(found[0]) if len(found) == 1 else None
+
+    def spend(
+        self,
+        part: int,
+        begin: float,
+        end: float,
+        name: str = "",
+        error: str = "",
+        attributes: tuple[tuple[str, AttributeValue], ...] = (),
+    ) -> None:
+        """Note a wait, as ``spend`` does."""
+        if begin < self.busy:
+            self.overlapping = True
+        self.busy = max(self.busy, end)
+        self.parts[part] += end - begin
+        if len(self.children) < MOST_CHILDREN:
+            self.children.append((part, name, begin, end, error, attributes))
+        else:
+            self.dropped += 1
+
+    def _is_lucky(self) -> bool:
+        if self.lucky is None:
+            self.lucky = self.sampling.chance()
+        return self.lucky
 
 
 current: ContextVar[Current | None] = ContextVar("observability_request", default=None)
@@ -38,7 +144,5 @@ def spend(
 ) -> None:
     """Tell the request that is being served, if one is, what it waited for; with a ``name`` it is a span of a kept trace."""
     request = current.get()
-    if request is not None:
-        request.parts[part] += end - begin
-        if name:
-            request.children.append((part, name, begin, end, error, attributes))
+    if request is not None and not request.ended:
+        request.spend(part, begin, end, name, error, attributes)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 import time
+from collections import Counter
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from observability.model import SNAPSHOT_VERSION, RedisServer, Snapshot
+from observability.model import SNAPSHOT_VERSION, Kept, RedisServer, Snapshot, TelemetryCost
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.operations import Operations
 from observability.record.requests import MOST_SERIES, RequestSeries
 from observability.record.runtime import RuntimeMeter
 from observability.record.stalls import Stalls
+from observability.record.trace import HeadSampling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from observability.record.spans import RequestSpans
+    from observability.record.keeping import Keeper
 
 
 class Recorder:
@@ -31,13 +36,19 @@ class Recorder:
         clock: Callable[[], float] = time.time,
         most_series: int = MOST_SERIES,
         bounds: tuple[float, ...] = (),
+        targets: Mapping[tuple[str, str], float] | None = None,
+        release: str = "",
     ) -> None:
-        """``bounds`` are seconds; how many requests of each series took no longer is counted exactly."""
+        """``bounds`` are seconds; how many requests of each series took no longer is counted exactly.
+
+        ``targets`` are seconds by method and route: what is slow while too few requests say so themselves. ``release``
+        is the service's version.
+        """
         self.bounds = bounds
         self.instance = instance
         self.worker = worker or uuid4().hex[:12]
         self.started = clock()
-        self.requests = RequestSeries(most_series, bounds)
+        self.requests = RequestSeries(most_series, bounds, targets)
         self.stalls = Stalls(busy=lambda: self.in_flight > 0)
         self.connections: set[Any] = set()
         """The protocols of all connections, as the server holds them."""
@@ -50,8 +61,15 @@ class Recorder:
         """The newest figures of the Redis server, when somebody samples them."""
         self.database_cpu: float | None = None
         """The newest share of its machine's processors that the database uses, when somebody samples it."""
-        self.spans: RequestSpans | None = None
-        """Where finished requests become spans, while spans are exported."""
+        self.sampling = HeadSampling()
+        self.keeper: Keeper | None = None
+        """What keeps requests whole, while somebody wants them."""
+        self.release = release
+        self.recorded = 0
+        """Requests that were recorded singly, for the clock that looks at one in many."""
+        self.published = 0
+        """Bytes of snapshots and kept traces that were published."""
+        self._cost = (0.0, 0)
         self._clock = clock
         self._caches: dict[str, CacheMeter] = {}
         self._pools: dict[str, PoolMeter] = {}
@@ -71,8 +89,20 @@ class Recorder:
             self._hashing = HashMeter(threads, limit)
         return self._hashing
 
+    def note_cost(self, seconds: float, requests: int = 1) -> None:
+        """Count what the recording of one request in so many took."""
+        self._cost = self._cost[0] + seconds, self._cost[1] + requests
+
+    def settle(self) -> None:
+        """Once a second: find out what is slow now, and let requests be kept again."""
+        self.requests.settle(time.monotonic())
+        if self.keeper is not None:
+            self.keeper.settle()
+
     def snapshot(self) -> Snapshot:
         """Return everything counted since the start."""
+        requests = self.requests.freeze()
+        anatomy, bodies = self.requests.freeze_routes()
         return Snapshot(
             version=SNAPSHOT_VERSION,
             instance=self.instance,
@@ -80,7 +110,7 @@ class Recorder:
             pid=os.getpid(),
             started=self.started,
             taken=self._clock(),
-            requests=self.requests.freeze(),
+            requests=requests,
             caches=tuple(meter.freeze() for meter in self._caches.values()),
             pools=tuple(meter.freeze() for meter in self._pools.values()),
             hashing=self._hashing.freeze() if self._hashing else None,
@@ -90,6 +120,26 @@ class Recorder:
             in_flight=self.in_flight,
             bounds=self.bounds,
             database_cpu=self.database_cpu,
+            anatomy=anatomy,
+            bodies=bodies,
+            kept=self.keeper.counts if self.keeper is not None else Kept(),
+            cost=TelemetryCost(
+                *self._cost, self.published, len(self.requests), self.requests.most, self.requests.overflowed
+            ),
+            active=self._active(),
+            release=self.release,
+            about=_about(),
             operations=self.operations.freeze(),
             namespaces=tuple(self.operations.namespaces.items()),
         )
+
+    def _active(self) -> tuple[tuple[str, int], ...]:
+        if not self.in_flight:
+            return ()
+        found = (connection.on_the_way() for connection in tuple(self.connections) if hasattr(connection, "on_the_way"))
+        return tuple(sorted(Counter(named[0] for named in found if named is not None).items()))
+
+
+@functools.cache
+def _about() -> tuple[tuple[str, str], ...]:
+    return ("python", platform.python_version()), ("sanic", metadata.version("sanic"))

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from observability.model import Distribution, Histogram, RouteCounts
+from collections import deque
+from typing import TYPE_CHECKING
+
+from observability.model import Distribution, Exemplar, Histogram, RouteCounts
+from observability.model.snapshot import MOST_EXEMPLARS
+from observability.record.anatomy import RouteMeter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from observability.model import Anatomy, BodySizes
 
 MOST_SERIES = 500
 """Past this many series a new combination is counted in the overflow series, by the class of its status alone."""
@@ -13,43 +23,115 @@ OTHER_METHOD = "_OTHER"
 
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
+MOST_WAITING = 512
+"""Requests of a hot series that wait to be counted: together that costs a tenth, and this many take a fifth of a millisecond."""
+
 _Key = tuple[str, str, int, str]
 
 
-class RequestSeries:
-    """One histogram of durations for each (method, route, status, error), split at ``bounds`` (seconds)."""
+class Series:
+    """Requests that ended alike.
 
-    def __init__(self, most: int = MOST_SERIES, bounds: tuple[float, ...] = ()) -> None:
-        self._most = most
+    Those of a hot series wait in ``waiting``, as (seconds, seconds that Redis took, bytes of the response's body), until
+    ``fold`` counts them all at once.
+    """
+
+    __slots__ = ("_frozen", "exemplars", "histogram", "key", "route", "waiting")
+
+    def __init__(self, key: _Key, route: RouteMeter, bounds: tuple[float, ...]) -> None:
+        self.key = key
+        self.route = route
+        self.histogram = Histogram()
+        self.histogram.split_at(bounds)
+        self.waiting: list[tuple[float, float, int]] = []
+        self.exemplars: deque[Exemplar] = deque(maxlen=MOST_EXEMPLARS)
+        """The newest whose traces were kept."""
+        self._frozen: tuple[float, Distribution] | None = None
+
+    def record(self, seconds: float, parts: Sequence[float] = ()) -> None:
+        """Count one request that waited for ``parts``. One that got no answer has no place in its route's anatomy."""
+        position = self.histogram.record(seconds)
+        if self.key[2]:
+            self.route.add(position, 1, seconds, parts)
+
+    def fold(self) -> None:
+        """Count what waits."""
+        waiting, self.waiting = self.waiting, []
+        waiting.sort()
+        seconds = [each[0] for each in waiting]
+        redis = [each[1] for each in waiting]
+        for position, start, end in self.histogram.record_sorted(seconds):
+            parts = (0.0, 0.0, 0.0, 0.0, 0.0, sum(redis[start:end]))
+            self.route.add(position, end - start, sum(seconds[start:end]), parts)
+        self.route.add_sizes(sorted([each[2] for each in waiting]))
+
+    def freeze(self) -> RouteCounts:
+        """Return its counts as a value; when it did not move since the last call that costs nothing."""
+        if self.waiting:
+            self.fold()
+        if self._frozen is None or self._frozen[0] != self.histogram.total:
+            self._frozen = self.histogram.total, self.histogram.freeze()
+        return RouteCounts(*self.key, self._frozen[1], tuple(self.exemplars))
+
+
+class RequestSeries:
+    """One series for each (method, route, status, error), split at ``bounds`` (seconds); ``targets`` are seconds by method and route."""
+
+    def __init__(
+        self,
+        most: int = MOST_SERIES,
+        bounds: tuple[float, ...] = (),
+        targets: Mapping[tuple[str, str], float] | None = None,
+    ) -> None:
+        self.most = most
+        self.overflowed = 0
+        """Requests that had no series of their own any more."""
         self._bounds = bounds
-        self._series: dict[_Key, Histogram] = {}
-        self._frozen: dict[_Key, tuple[float, Distribution]] = {}
+        self._targets = targets or {}
+        self._series: dict[_Key, Series] = {}
+        self._routes: dict[tuple[str, str], RouteMeter] = {}
+
+    def __len__(self) -> int:
+        """Return how many series there are."""
+        return len(self._series)
+
+    def of(self, method: str, route: str, status: int, error: str) -> Series:
+        """Return a series; ``route`` is a template and ``error`` a short code, both from a small set."""
+        return self._series.get((method, route, status, error)) or self._open((method, route, status, error))
 
     def record(self, method: str, route: str, status: int, error: str, seconds: float) -> None:
-        """Count one request; ``route`` is a template and ``error`` a short code, both from a small set."""
-        series = self._series.get((method, route, status, error))
-        if series is None:
-            series = self._open((method, route, status, error))
-        series.record(seconds)
+        """Count one request of which nothing else is known."""
+        self.of(method, route, status, error).record(seconds)
+
+    def settle(self, now: float) -> None:
+        """Once a second: find out what is slow now; ``now`` is monotonic."""
+        for series in self._series.values():
+            if series.waiting:
+                series.fold()
+        for route in self._routes.values():
+            route.settle(now)
 
     def freeze(self) -> tuple[RouteCounts, ...]:
-        """Return every series as a value; a series that did not move since the last call costs nothing."""
-        return tuple(RouteCounts(*key, self._freeze_one(key, series)) for key, series in self._series.items())
+        """Return every series as a value."""
+        return tuple(series.freeze() for series in self._series.values())
 
-    def _open(self, key: _Key) -> Histogram:
-        if len(self._series) >= self._most:
+    def freeze_routes(self) -> tuple[tuple[Anatomy, ...], tuple[BodySizes, ...]]:
+        """Return the anatomy and the sizes of bodies of every route, as of the last ``freeze``."""
+        frozen = [route.freeze() for route in self._routes.values()]
+        return tuple(a for a, _ in frozen if a.bands), tuple(sizes for _, sizes in frozen if sizes is not None)
+
+    def _open(self, key: _Key) -> Series:
+        if len(self._series) >= self.most:
             # The class of the status is kept, so that errors stay errors: five series at most.
             key = (OTHER_METHOD, OVERFLOW_ROUTE, key[2] // 100 * 100, "")
+            self.overflowed += 1
         known = self._series.get(key)
         if known is None:
-            known = self._series[key] = Histogram()
-            known.split_at(self._bounds)
+            known = self._series[key] = Series(key, self._route(key[0], key[1]), self._bounds)
         return known
 
-    def _freeze_one(self, key: _Key, series: Histogram) -> Distribution:
-        known = self._frozen.get(key)
-        if known is not None and known[0] == series.total:
-            return known[1]
-        frozen = series.freeze()
-        self._frozen[key] = (series.total, frozen)
-        return frozen
+    def _route(self, method: str, route: str) -> RouteMeter:
+        known = self._routes.get((method, route))
+        if known is None:
+            known = self._routes[method, route] = RouteMeter(method, route, self._targets.get((method, route)))
+        return known

@@ -19,14 +19,16 @@ from __future__ import annotations
 
 import logging
 import time
+from random import random
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from observability.record.requests import KNOWN_METHODS, OTHER_METHOD
-from observability.record.spans import FinishedRequest, RequestSpans, span_name
+from observability.record.anatomy import parts_of
+from observability.record.current import REDIS, Current, current
+from observability.record.requests import KNOWN_METHODS, MOST_WAITING, OTHER_METHOD
 from observability.record.trace import Trace, new_trace, parse_traceparent
 
 if TYPE_CHECKING:
@@ -34,12 +36,18 @@ if TYPE_CHECKING:
 
     from sanic.request import Request
 
+    from observability.model.kept import AttributeValue
     from observability.record.recorder import Recorder
+    from observability.record.requests import Series
 
 _logger = logging.getLogger(__name__)
 
 _SWITCHING_PROTOCOLS = 101
 _ENDED = -1.0
+_TIMED_EVERY = 64
+"""One request in so many is timed inside the recorder itself."""
+
+_MGET = (("db.system.name", "redis"), ("db.operation.name", "MGET"))
 
 
 def trace_id(request: Request) -> str:
@@ -49,6 +57,9 @@ def trace_id(request: Request) -> str:
 
 def trace_of(request: Request) -> Trace:
     """Return the request's trace identity, made when first asked for and the same ever after."""
+    now = current.get()
+    if now is not None and now.headers is request.headers:
+        return now.trace
     known: Trace | None = getattr(request.ctx, "observability_trace", None)
     if known is None:
         headers = request.headers.getall("traceparent", ())
@@ -91,29 +102,43 @@ class _RecordedHttp(Http):
                 self.protocol.finish(self, last=True)
 
 
+async def _serve(request: Any) -> None:
+    """Handle a request in a context that knows it."""
+    protocol: _RecordedProtocol = request.stream.protocol
+    protocol.current = now = Current(protocol.first_byte, request.headers, protocol.recorder.sampling)
+    current.set(now)
+    await request.app.handle_request(request)
+
+
 class _RecordedProtocol(WebSocketProtocol):
     HTTP_CLASS = _RecordedHttp
     recorder: ClassVar[Recorder]
     routes: ClassVar[dict[str, tuple[str, bool]]]
-    __slots__ = ("first_byte", "first_write", "last_write")
+    __slots__ = ("current", "first_byte", "first_write", "last_write", "more_bytes")
     conn_info: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.request_handler = _serve
+        self.current: Current | None = None
         self.first_byte = 0.0
         self.first_write = 0.0
         self.last_write = 0.0
+        self.more_bytes = 0
+        self.recorder.connections = self.connections
 
     def data_received(self, data: bytes) -> None:
         if not self.first_byte:
-            self.begin()
+            self.begin(time.perf_counter())
         super().data_received(data)  # type: ignore[no-untyped-call]  # Sanic's own is not annotated
 
     async def send(self, data: bytes) -> None:
         await super().send(data)  # type: ignore[no-untyped-call]  # Sanic's own is not annotated
         if data is not HTTP_CONTINUE:
             self.last_write = time.perf_counter()
-            if not self.first_write:
+            if self.first_write:
+                self.more_bytes += len(data)
+            else:
                 self.first_write = self.last_write
 
     async def websocket_handshake(self, *args: Any, **kwargs: Any) -> Any:
@@ -128,6 +153,13 @@ class _RecordedProtocol(WebSocketProtocol):
             self._record(None, OTHER_METHOD, "", 0, "disconnected", time.perf_counter())
             self.first_byte = _ENDED
 
+    def on_the_way(self) -> tuple[str, str] | None:
+        """Return method and route of the request that is on the way here, None when none is."""
+        if self.first_byte <= 0.0:
+            return None
+        request = getattr(getattr(self, "_http", None), "request", None)
+        return self._named(request) if request is not None else (OTHER_METHOD, "")
+
     def finish(self, http: Http, *, last: bool = False) -> None:
         """Record the request that has just ended, if one had begun."""
         if self.first_byte > 0.0:
@@ -137,79 +169,135 @@ class _RecordedProtocol(WebSocketProtocol):
         if last:
             self.first_byte = _ENDED
         elif self.recv_buffer:
-            self.begin()
+            self.begin(time.perf_counter())
 
-    def answered(self, method: str, route: str, status: int, read: Callable[[], Request]) -> None:
-        """Record a request that was answered past Sanic. ``read`` makes one of its head, should it become a span."""
-        request = read() if self.recorder.spans is not None else None
-        self._record(request, method, route, status, "", time.perf_counter())
+    def series(self, method: str, route: str, status: int) -> Series:
+        """Return what counts requests of a kind that are answered past Sanic, to be kept by whoever answers them."""
+        return self.recorder.requests.of(method, route, status, "")
+
+    def answered(
+        self, series: Series, asked: float, told: float, size: int, head: bytes, read: Callable[[bytes], Any]
+    ) -> None:
+        """Record a request that was answered past Sanic, from Redis, which took from ``asked`` to ``told``.
+
+        ``size`` is the response's body in bytes. ``read`` makes headers of its head, should it be kept.
+        """
+        ended, begin, recorder = time.perf_counter(), self.first_byte, self.recorder
         self.first_byte = 0.0
+        recorder.in_flight -= 1
+        waiting, seconds, lucky = series.waiting, ended - begin, random() < recorder.sampling.ratio  # noqa: S311 - no secret
+        if (
+            lucky
+            or seconds > series.route.slow
+            or begin < recorder.stalls.latest
+            or ended > recorder.stalls.late_from
+            or b"arent:" in head  # Traceparent, however most people write it
+            or b"ARENT:" in head
+        ):
+            now = Current(begin, read(head), recorder.sampling)
+            now.lucky = lucky
+            now.spend(REDIS, asked, told, "MGET", "", _MGET)
+            self._settle(series, now, ended, 0, size, "1.1")
+        else:
+            waiting.append((seconds, told - asked, size))
+        if not len(waiting) % _TIMED_EVERY:
+            noted = time.perf_counter()
+            recorder.note_cost(noted - ended)
+            if len(waiting) >= MOST_WAITING:
+                series.fold()
+                recorder.note_cost((time.perf_counter() - noted) / _TIMED_EVERY, 0)
 
     def left(self, method: str, route: str) -> None:
         """Record a request past Sanic whose client did not stay for the answer."""
         self._record(None, method, route, 0, "disconnected", time.perf_counter())
         self.first_byte = _ENDED
 
-    def begin(self) -> None:
-        """Start the time of a request."""
-        self.first_byte = time.perf_counter()
+    stamp = staticmethod(time.perf_counter)
+
+    def begin(self, at: float) -> None:
+        """Start a request whose first byte has come at a ``stamp``."""
+        self.first_byte = at
         self.recorder.in_flight += 1
+        if self.recorder.stalls.idle:
+            self.recorder.stalls.wake()
 
     def _close(self, http: Http) -> None:
-        request = http.request
-        method, route, untimed = OTHER_METHOD, "", False
-        if request is not None:
-            method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
-            route, untimed = self._route(request)
+        request: Request | None = http.request
+        (method, route), untimed = self._named(request), False
+        if request is not None and request.route is not None:
+            untimed = self._route(request)[1]
         upgraded = self.websocket is not None
         if not self.first_write:
             error = "disconnected" if self.conn_info.lost else "aborted"
-            self._record(request, method, route, 0, error, time.perf_counter())
+            self._record(http, method, route, 0, error, time.perf_counter())
             return
         status = _SWITCHING_PROTOCOLS if upgraded else getattr(http.response, "status", 0)
         error = _noted(request)
         if http.stage is not Stage.IDLE and not upgraded:
             error = "disconnected" if self.conn_info.lost else "truncated"
         ended = self.first_write if untimed or upgraded else self.last_write
-        self._record(request, method, route, status, error, ended)
+        self._record(http, method, route, status, error, ended)
 
-    def _record(self, request: Request | None, method: str, route: str, status: int, error: str, ended: float) -> None:
-        recorder = self.recorder
-        seconds = ended - self.first_byte
+    def _record(self, http: Http | None, method: str, route: str, status: int, error: str, ended: float) -> None:
+        began, recorder = time.perf_counter(), self.recorder
         recorder.in_flight -= 1
-        recorder.requests.record(method, route, status, error, seconds)
-        if recorder.spans is not None and request is not None:
-            try:
-                self._trace(recorder.spans, request, method, route, status, error, ended)
-            except Exception:
-                # A span that cannot be made must not cost the client its connection.
-                _logger.exception("a request span could not be made")
+        request = http.request if http is not None else None
+        now, self.current = self.current, None
+        if now is None:  # nobody handled it
+            now = Current(self.first_byte, request.headers if request is not None else None, recorder.sampling)
+            if request is not None and request._ctx is not None:  # noqa: SLF001 - see _noted
+                now.adopt(getattr(request._ctx, "observability_trace", None))  # noqa: SLF001 - the same
+        received = sent = 0
+        if http is not None and self.first_write:
+            received = http.request_bytes or 0
+            sent = self.more_bytes + (0 if http.head_only else getattr(http, "response_size", 0))
+        self.more_bytes = 0
+        series = recorder.requests.of(method, route, status, error)
+        self._settle(series, now, ended, received, sent, request.version if request is not None else "1.1")
+        recorder.recorded += 1
+        if not recorder.recorded % _TIMED_EVERY:
+            recorder.note_cost(time.perf_counter() - began)
 
-    def _trace(
-        self, spans: RequestSpans, request: Request, method: str, route: str, status: int, error: str, ended: float
-    ) -> None:
-        trace = trace_of(request)
-        if not spans.sampled(trace, span_name(method, route)):
+    def _settle(self, series: Series, now: Current, ended: float, received: int, sent: int, version: str) -> None:
+        """Count a request that has ended, and keep it if it is one to be kept."""
+        recorder, seconds = self.recorder, ended - now.begin
+        now.ended = True
+        parts = parts_of(now, ended, recorder.stalls)
+        series.record(seconds, parts)
+        if series.key[2]:
+            series.route.add_bodies(received, sent)
+        keeper = recorder.keeper
+        if keeper is None:
             return
-        # The monotonic clock gives the duration; the wall clock only places it.
-        end = time.time_ns() - int((time.perf_counter() - ended) * 1e9)
+        try:
+            why = keeper.why(series, seconds, now)
+            if why is not None:
+                keeper.keep(why, series, now, seconds, parts, self._attributes(series.key[1], version))
+        except Exception:
+            # A trace that cannot be made must not cost the client its connection.
+            _logger.exception("a request could not be kept")
+
+    def _attributes(self, route: str, version: str) -> tuple[tuple[str, AttributeValue], ...]:
+        """Return the conventions' attributes of a server span that say how the request came.
+
+        ``url.path`` is given only where it is the template itself: a raw path may carry anything, a token too.
+        """
         info = self.conn_info
-        spans.finish(
-            FinishedRequest(
-                trace=trace,
-                tracestate=request.headers.getone("tracestate", "") if trace.parent else "",
-                method=method,
-                route=route,
-                status=status,
-                error=error,
-                started=end - int((ended - self.first_byte) * 1e9),
-                ended=end,
-                scheme="https" if info.ssl else "http",
-                version=request.version,
-                address=info.server.removesuffix(f":{info.server_port}"),
-                port=info.server_port,
-            )
+        attributes: tuple[tuple[str, AttributeValue], ...] = (
+            ("url.scheme", "https" if info.ssl else "http"),
+            ("network.protocol.version", version),
         )
+        if address := info.server.removesuffix(f":{info.server_port}"):
+            attributes += ("server.address", address), ("server.port", info.server_port)
+        if route and "{" not in route:
+            attributes += (("url.path", route),)
+        return attributes
+
+    def _named(self, request: Request | None) -> tuple[str, str]:
+        if request is None:
+            return OTHER_METHOD, ""
+        method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+        return method, self._route(request)[0]
 
     def _route(self, request: Request) -> tuple[str, bool]:
         route = request.route

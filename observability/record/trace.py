@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import secrets
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from opentelemetry.sdk.trace.sampling import (
     ALWAYS_ON,
     DEFAULT_OFF,
     DEFAULT_ON,
+    ParentBased,
     ParentBasedTraceIdRatio,
     Sampler,
     TraceIdRatioBased,
@@ -63,9 +65,67 @@ def new_trace() -> Trace:
     return Trace(trace_id=secrets.token_hex(16))
 
 
+DEFAULT_RATIO = 0.01
+"""Share of requests that are kept by chance when no sampler is named."""
+
+_LOW = 1 << 64
+"""The SDK's ratio samplers look at the lower half of a trace id, which is below this."""
+
+
+class HeadSampling(msgspec.Struct, frozen=True):
+    """What the standard variables say is to be kept whatever becomes of it.
+
+    ``ratio`` is the share of requests without a caller's trace; with ``parents`` the caller's decision is obeyed.
+    """
+
+    ratio: float = DEFAULT_RATIO
+    parents: bool = True
+
+    @property
+    def never(self) -> bool:
+        """Whether nothing at all is to be traced."""
+        return not self.parents and not self.ratio
+
+    def chance(self) -> bool:
+        """Decide for a request that begins a trace, before it has an id."""
+        return random.random() < self.ratio  # noqa: S311 - nothing is secret about it
+
+    def decides(self, trace: Trace) -> bool:
+        """Decide for a request with an identity, as the SDK's sampler does."""
+        if trace.parent and self.parents:
+            return trace.sampled
+        return int(trace.trace_id[16:], 16) < round(self.ratio * _LOW)
+
+    def new_trace(self, *, sampled: bool) -> Trace:
+        """Return a random identity that samplers of this ratio decide on in the same way."""
+        bound = round(self.ratio * _LOW)
+        if 0 < bound < _LOW:
+            low = secrets.randbelow(bound) if sampled else bound + secrets.randbelow(_LOW - bound)
+        else:
+            low = secrets.randbits(64)
+        return Trace(trace_id=f"{secrets.token_hex(8)}{low:016x}")
+
+
+def head_sampling(environment: Mapping[str, str]) -> HeadSampling:
+    """Return what ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` ask for."""
+    sampler = sampler_from(environment)
+    parents = isinstance(sampler, ParentBased)
+    root = sampler._root if isinstance(sampler, ParentBased) else sampler  # noqa: SLF001 - it does not tell otherwise
+    if isinstance(root, TraceIdRatioBased):
+        return HeadSampling(root.rate, parents)
+    return HeadSampling(float(root is ALWAYS_ON), parents)
+
+
 def sampler_from(environment: Mapping[str, str]) -> Sampler:
-    """Return the SDK's sampler that ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` name; an unknown one is the default."""
-    name = environment.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
+    """Return the SDK's sampler that ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` name; an unknown one is the default.
+
+    The default is to obey the caller and to keep one request in a hundred otherwise: unlike the specification's, which
+    keeps all, it costs next to nothing.
+    """
+    default = ParentBasedTraceIdRatio(DEFAULT_RATIO)
+    name = environment.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if not name:
+        return default
     if name in _STATIC_SAMPLERS:
         return _STATIC_SAMPLERS[name]
     if name in _RATIO_SAMPLERS:
@@ -74,5 +134,5 @@ def sampler_from(environment: Mapping[str, str]) -> Sampler:
         except ValueError:
             _logger.warning("OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1; sampling every trace")
             return _RATIO_SAMPLERS[name](1.0)
-    _logger.warning("OTEL_TRACES_SAMPLER names no sampler of the SDK; using parentbased_always_on")
-    return DEFAULT_ON
+    _logger.warning("OTEL_TRACES_SAMPLER names no sampler of the SDK; using parentbased_traceidratio with 0.01")
+    return default

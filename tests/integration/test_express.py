@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import running
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from app.handlers.bearer import token_of
 from app.handlers.express import Express
 from app.repositories.keys import profile_key, session_key
 from app.storage.cache import Fill
 from app.values import Session
-from observability.record.spans import RequestSpans
+from observability.record.keeping import Keeper
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -504,16 +502,19 @@ async def test_each_request_is_recorded_once(caller: Caller, service: Service, r
     }
 
 
-async def test_a_request_on_the_express_way_becomes_a_span(caller: Caller, service: Service) -> None:
-    """While spans are exported, it belongs to its caller's trace like any other."""
-    spans: list[Any] = []
-    service.telemetry.recorder.spans = RequestSpans(resource=Resource({}), sampler=ALWAYS_ON, sink=spans.append)
+async def test_a_request_on_the_express_way_is_kept_for_its_caller(caller: Caller, service: Service) -> None:
+    """It belongs to its caller's trace like any other, with the Redis that it waited for as its child."""
+    keeper = service.telemetry.recorder.keeper = Keeper(instance="here", worker="one")
     trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-    await caller.say(caller.request("/auth/me", f"traceparent: 00-{trace}-{parent}-01", "tracestate: a=b"))
-    [span] = [span for span in spans if span.name == "GET /auth/me"]
-    assert (caller.ordinary, span.context.trace_id, span.parent.span_id) == (0, int(trace, 16), int(parent, 16))
-    assert span.attributes["http.response.status_code"] == 200
-    assert span.context.trace_state.get("a") == "b"
+    await caller.say(
+        caller.request("/auth/me", f"TraceParent: 00-{trace}-{parent}-01", "tracestate: a=b,gatewatch=w:1500")
+    )
+    [kept] = [kept for kept in keeper.take() if kept.name == "GET /auth/me"]
+    assert (caller.ordinary, kept.trace_id, kept.parent_id, kept.why) == (0, trace, parent, "asked")
+    assert (kept.status, kept.client_wait, kept.tracestate) == (200, 0.0015, "a=b,gatewatch=w:1500")
+    [child] = kept.spans
+    assert (child.part, child.parent_id) == ("redis", kept.span_id)
+    assert 0 < child.begin < child.begin + child.seconds < kept.seconds
 
 
 async def test_without_telemetry_it_goes_as_well(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from opentelemetry.sdk.resources import Resource
 from receiving import Sink, receiving
 from rotels import free_port
 
+from observability.model import KeptTrace
 from observability.publish.otlp import OtlpPublisher
 from observability.record import Recorder
-from observability.record.spans import FinishedRequest, RequestSpans
-from observability.record.trace import new_trace, sampler_from
+from observability.record.trace import new_trace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -35,21 +35,20 @@ class Exporting:
             "OTEL_BSP_MAX_QUEUE_SIZE": str(SIZE),
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "20",
             "OTEL_METRIC_EXPORT_INTERVAL": "100",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
         }
         self.recorder = Recorder(instance="here")
         resource = Resource({})
         self.publisher = OtlpPublisher(environment=environment, resource=resource, latest=self.recorder.snapshot)
-        sink = self.publisher.span_sink
-        assert sink is not None
-        self._spans = RequestSpans(resource=resource, sampler=sampler_from({}), sink=sink)
+        self._sink = self.publisher.span_sink
         self.made = 0
 
     def make(self, count: int) -> None:
         """Finish requests, each of which becomes a span."""
+        assert self._sink is not None
         for _ in range(count):
-            self._spans.finish(
-                FinishedRequest(new_trace(), "", "GET", "/me", 200, "", 1, 2, "http", "1.1", "127.0.0.1", 80)
-            )
+            trace = new_trace().trace_id
+            self._sink(KeptTrace(1, trace, trace[16:], "", "GET", "/me", 200, "", "sampled", 1.0, 2.0, ()), ())
         self.made += count
 
     @property
@@ -76,9 +75,8 @@ class Exporting:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let an export take a second and a batch wait for 50 ms; these two the SDK reads from the environment itself."""
+    """Let an export take a second; that the SDK reads from the environment itself."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
 
 
 @pytest.fixture
