@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TEND_EVERY = 0.05
 _BURST = 32  # Requests sent in a row when late, before answers are looked at.
 
-GRAIN = 0.00025
+GRAIN = 0.0003
 """Seconds between two wakes at least: waking costs more than sending, so a schedule that is denser is served in slices, each
 request after its intended time by less than this. It shows as lag."""
 

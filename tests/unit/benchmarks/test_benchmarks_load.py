@@ -165,10 +165,11 @@ def test_counts_agree_to_the_request() -> None:
 
 
 def test_a_growing_sender_is_not_met() -> None:
-    """A slope within noise is; one above it, or a count unlike the server's, is not."""
+    """A slope within noise is; one above it, a count unlike the server's, or too few requests to tell, is not."""
     flat = [(x / 10, 30.0 + x % 2 * 0.01) for x in range(20)]
     growing = [(x / 10, 30.0 + x / 10) for x in range(20)]
     result = _result(lag=0.0001, sent=5)
-    assert memory_row(flat, 0.0, result, 5).met
-    assert not memory_row(growing, 0.0, result, 5).met
-    assert not memory_row(flat, 0.0, result, 6).met
+    assert memory_row(flat, 0.0, result, 5, asked=5).met
+    assert not memory_row(growing, 0.0, result, 5, asked=5).met
+    assert not memory_row(flat, 0.0, result, 6, asked=5).met
+    assert not memory_row(flat, 0.0, result, 5, asked=6).met
