@@ -41,6 +41,7 @@ class Visit(Exchange):
         self.step = step  # Not by super(), which is a tenth of what is spent on a request here.
         self.intended = intended
         self.number = 0
+        self.late = False
         self.steps = steps
         self.position = 0
         self.offered = 0.0

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from loadgen.agenda import NEVER
+from loadgen.tally import LATE
 from loadgen.timer import timer
 
 if TYPE_CHECKING:
@@ -201,7 +202,9 @@ class Engine:
         moment.sent += 1
         if self.in_flight > moment.in_flight:  # noqa: PLR1730 - max() costs four times as much
             moment.in_flight = self.in_flight
-        lines = self._traces.lines(visit.number, now - visit.intended, states=payload.states)
+        waited = now - visit.intended
+        visit.late = waited > LATE and self._tally.is_late(visit, waited, now)
+        lines = self._traces.lines(visit.number, waited, asked=visit.late, states=payload.states)
         connection.send(payload.head + lines + payload.rest, partial(self._settle, visit))
 
     def _settle(self, visit: Visit, answer: Answer) -> None:

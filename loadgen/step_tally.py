@@ -29,14 +29,18 @@ _SERVER_FAULT = 500
 
 
 class Exchange:
-    """One request under way: what it is, and when it was meant to leave. Seconds of the client's clock."""
+    """One request under way: what it is, and when it was meant to leave. Seconds of the client's clock.
 
-    __slots__ = ("intended", "number", "step")
+    ``late`` says that its trace was asked for because of what it had waited when it was sent.
+    """
+
+    __slots__ = ("intended", "late", "number", "step")
 
     def __init__(self, step: str, intended: float) -> None:
         self.step = step
         self.intended = intended
         self.number = 0
+        self.late = False
 
 
 class StepCounts(msgspec.Struct, frozen=True):
@@ -74,7 +78,7 @@ class StepTally:
 
     ``response`` runs from the intended time and holds every request: one that failed or was answered wrongly is entered with
     at least the timeout, so that failing can never improve a percentile. ``service`` runs from sending to the last byte and
-    holds what was answered, as it was.
+    holds what was answered, as it was. ``floor`` is the response time past which a request is one of the slowest so far.
     """
 
     def __init__(self, step: Step, timeout: float, traces: Traces) -> None:
@@ -84,7 +88,7 @@ class StepTally:
         self._blocks: dict[int, _Open] = {}
         self._from = self._until = 0.0
         self._block = _Open()
-        self._floor = 0.0
+        self.floor = 0.0
         self._slowest: list[tuple[float, int, Slow]] = []
         self._examples: dict[str, list[Example]] = {}
         self.start = 0.0
@@ -109,7 +113,7 @@ class StepTally:
         if usable:
             block.count(OK)
             block.response.record(response)
-            if response > self._floor:
+            if response > self.floor:
                 self._note_slow(exchange, answer, response, OK)
             return OK
         outcome = self._kind(status)
@@ -118,7 +122,7 @@ class StepTally:
         block.count(outcome)
         block.response.record(max(response, self._timeout))
         self._note_example(exchange, outcome, status, answer.body[:_SAID].decode("utf-8", "replace"))
-        if response > self._floor:
+        if response > self.floor:
             self._note_slow(exchange, answer, response, outcome)
         return outcome
 
@@ -131,7 +135,7 @@ class StepTally:
         response = at - exchange.intended
         block.response.record(max(response, self._timeout))
         self._note_example(exchange, outcome, answer.status if answer else 0, detail[:_SAID])
-        if answer is not None and response > self._floor:
+        if answer is not None and response > self.floor:
             self._note_slow(exchange, answer, response, outcome)
         return outcome
 
@@ -177,12 +181,12 @@ class StepTally:
             status=answer.status,
             outcome=outcome,
             trace_id=self._traces.trace_id(exchange.number),
-            asked=self._traces.asked(exchange.number),
+            asked=exchange.late or self._traces.asked(exchange.number),
         )
         heapq.heappush(self._slowest, (response, exchange.number, slow))
         if len(self._slowest) > SLOWEST:
             heapq.heappop(self._slowest)
-            self._floor = self._slowest[0][0]
+            self.floor = self._slowest[0][0]
 
     def _note_example(self, exchange: Exchange, outcome: str, status: int, detail: str) -> None:
         known = self._examples.setdefault(outcome, [])

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from loadgen.workload import Step, Traces
 
 
+LATE = 0.01
+"""Seconds that a request must have waited here before its trace is asked for because of that."""
+
+_LATE_EVERY = 0.1
+"""Seconds between two such requests, so that a queue that grows does not ask for the trace of each."""
+
+
 class Counts(msgspec.Struct, frozen=True):
     """All that a process counted since it last handed over."""
 
@@ -64,7 +71,7 @@ class Tally:
         self._moments: dict[int, _OpenMoment] = {}
         self._from = self._until = 0.0
         self._moment = _OpenMoment()
-        self._start = 0.0
+        self._start = self._late_again = 0.0
         self.planned = self.sent = self.completed = 0
 
     def begin(self, start: float) -> None:
@@ -84,6 +91,13 @@ class Tally:
                 found = self._moments[at] = _OpenMoment()
             self._moment = found
         return self._moment
+
+    def is_late(self, exchange: Exchange, waited: float, now: float) -> bool:
+        """Say whether a request that is to be sent will be one of the slowest, as it waited longer than those took; not too often."""
+        if now < self._late_again or waited <= self.of[exchange.step].floor:
+            return False
+        self._late_again = now + _LATE_EVERY
+        return True
 
     def settle(self, exchange: Exchange, answer: Answer, *, learnt: bool) -> str:
         """Count the end of a request that was sent; ``learnt`` says that an expected answer held what it should."""

@@ -86,22 +86,25 @@ class Traces:
         self._below = int(sampled * (1 << 64))
         self._begin = b"traceparent: 00-%016x" % self._high
 
-    def lines(self, number: int, waited: float, *, states: bool = False) -> bytes:
-        """Return the header lines of a request that waited so many seconds; without a trace state when it has one of its own."""
+    def lines(self, number: int, waited: float, *, asked: bool = False, states: bool = False) -> bytes:
+        """Return the header lines of a request that waited so many seconds; without a trace state when it has one of its own.
+
+        ``asked`` says that its trace is to be kept whatever the share.
+        """
         low = (self._low + number * _ODD) & _MASK
         name = hexlify(low.to_bytes(8))  # The span is named by it, too.
         if states:
-            return b"%b%b-%b-0%d\r\n" % (self._begin, name, name, low < self._below)
+            return b"%b%b-%b-0%d\r\n" % (self._begin, name, name, asked or low < self._below)
         return b"%b%b-%b-0%d\r\ntracestate: gatewatch=w:%08d\r\n" % (
             self._begin,
             name,
             name,
-            low < self._below,
+            asked or low < self._below,
             waited * 1e6,
         )
 
     def asked(self, number: int) -> bool:
-        """Return whether the service was asked to keep the trace of a request."""
+        """Return whether a request is one of the share whose traces the service was asked to keep."""
         return (self._low + number * _ODD) & _MASK < self._below
 
     def trace_id(self, number: int) -> str:

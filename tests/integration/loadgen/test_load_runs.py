@@ -68,7 +68,10 @@ async def test_every_request_carries_a_trace_and_the_slowest_are_named(serve: An
 
 
 async def test_the_service_is_told_how_long_a_request_waited(serve: Any, order: Any) -> None:
-    """With one connection to a slow service the queue grows: each request says how long it was in it, as the report does."""
+    """With one connection to a slow service the queue grows: each request says how long it was in it, as the report does.
+
+    A few that waited longest ask for their traces to be kept, although the scenario asks for none.
+    """
     async with serve() as service:
         service.instant = lambda now: now + 0.02
         result = await order(service.target, rate_per_minute=6_000, seconds=0.5, connections=1).run()
@@ -76,8 +79,12 @@ async def test_the_service_is_told_how_long_a_request_waited(serve: Any, order: 
     assert all(re.fullmatch("gatewatch=w:[0-9]{8}", state) for state in told.values())
     waits = {trace: int(state[-8:]) / 1e6 for trace, state in told.items()}
     assert max(waits.values()) > 0.2
-    for slow in result.endpoints[0].slowest:
+    slowest = result.endpoints[0].slowest
+    for slow in slowest:
         assert 0 <= slow.wait - waits[slow.trace_id] < 0.1
+    marked = {trace.split("-")[1] for trace in service.traces if trace.endswith("-01")}
+    assert 2 <= len(marked) < len(told) / 2
+    assert {slow.trace_id for slow in slowest if slow.asked} == marked & {slow.trace_id for slow in slowest} != set()
 
 
 async def test_a_trace_state_of_ones_own_is_left_alone(serve: Any, order: Any) -> None:
