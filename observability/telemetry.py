@@ -20,18 +20,21 @@ from observability.model.histogram import HTTP_BOUNDS
 from observability.model.stream import Commands
 from observability.publish.instance import InstanceSnapshots
 from observability.publish.otlp import OtlpPublisher, endpoint, warnings_of
+from observability.publish.outside import OutsideSpans
 from observability.publish.page import Readers, metrics_routes
 from observability.publish.stream import StreamPublisher
 from observability.publish.traces import KeptPublisher
 from observability.read.store import FleetStore
 from observability.read.watch import Watch
+from observability.record import provider
 from observability.record.delayed import delayed_on
 from observability.record.keeping import Keeper
 from observability.record.logs import stamp_logs, stop_stamping
+from observability.record.propagation import propagation_from
 from observability.record.recorder import Recorder
 from observability.record.redis import sample_redis
 from observability.record.sanic import hook
-from observability.record.trace import head_sampling
+from observability.record.trace import head_sampling, sampler_from
 from observability.record.watchdog import BLOCKED_AFTER
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
     from sanic import Blueprint
 
-    from observability.model import Slo, Snapshot
+    from observability.model import KeptTrace, Slo, Snapshot
 
 __all__ = ["INTERNAL", "Commands", "Telemetry"]
 
@@ -82,6 +85,7 @@ class Telemetry:
             instance=instance, clock=clock, bounds=bounds_of(slo), targets=targets, release=version
         )
         self.recorder.sampling = head_sampling(environment)
+        self.recorder.propagation = propagation_from(environment, warn=first)
         self.protocol: type[WebSocketProtocol] = hook(self.recorder) if self.enabled else WebSocketProtocol
         self.feed = FleetStore(
             slo=slo, internal=internal, clock=clock, off="" if self.enabled else "telemetry is off (OTEL_SDK_DISABLED)"
@@ -99,6 +103,7 @@ class Telemetry:
         self._database_cpu: DatabaseCpu | None = None
         self._blocked_after = blocked_after
         self._otlp: OtlpPublisher | None = None
+        self._outside: OutsideSpans | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._latest: Snapshot | None = None
 
@@ -128,6 +133,7 @@ class Telemetry:
         self.recorder.runtime.start(self._blocked_after, lambda: delayed_on(self.recorder.connections))
         self.recorder.keeper = Keeper(instance=self.recorder.instance, worker=self.recorder.worker)
         self._start_otlp()
+        self._join_spans()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
         self.watch.start(redis)
 
@@ -142,10 +148,14 @@ class Telemetry:
         self._ticking = None
         self.recorder.runtime.stop()
         stop_stamping()
+        provider.leave()
         await self._publish()
         self.recorder.keeper = None
         self.feed.connect(None)
         self.instance.connect(None, None)
+        if self._outside is not None:
+            await self._outside.close(_FLUSH_TIMEOUT)
+        self._outside = None
         if self._otlp is not None and not await self._otlp.close(_FLUSH_TIMEOUT):
             _logger.warning("OTLP could not be flushed in time; what was left is dropped")
         self._otlp = None
@@ -158,8 +168,19 @@ class Telemetry:
                 _logger.warning(warning)
         resource = resource_of(*self._resource_of, self.recorder.worker, self._environment)
         self._otlp = OtlpPublisher(environment=self._environment, resource=resource, latest=self._exported)
-        if self.recorder.keeper is not None:
-            self.recorder.keeper.sink = self._otlp.span_sink
+
+    def _join_spans(self) -> None:
+        """Let spans that user code makes be children of requests, and go where the others go."""
+        url = endpoint(self._environment, "traces")
+        self._outside = OutsideSpans(url) if url else None
+        resource = resource_of(*self._resource_of, self.recorder.worker, self._environment)
+        spans = provider.join(resource, sampler_from(self._environment), self._outside.put if self._outside else None)
+        sink = self._otlp.span_sink if self._otlp is not None else None
+        if self.recorder.keeper is not None and sink is not None:
+            # Another provider's spans are exported by that.
+            self.recorder.keeper.sink = (
+                (lambda trace, _: sink(_without_user_spans(trace), ())) if spans.joined else sink
+            )
 
     def _exported(self) -> Snapshot | None:
         """Return what goes out by OTLP: the figures of the Redis server must not be summed once a worker."""
@@ -201,6 +222,10 @@ class Telemetry:
                 hold(trace)
         if self.publisher is not None and self._kept is not None:
             self.recorder.published = self.publisher.bytes + self._kept.bytes
+
+
+def _without_user_spans(trace: KeptTrace) -> KeptTrace:
+    return msgspec.structs.replace(trace, spans=tuple(span for span in trace.spans if span.part))
 
 
 def is_disabled(environment: Mapping[str, str]) -> bool:

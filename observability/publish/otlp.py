@@ -268,9 +268,6 @@ def warnings_of(environment: Mapping[str, str]) -> Iterator[str]:
             + ", ".join(PREFERENCES)
             + "; it is cumulative"
         )
-    propagators = {name.strip().lower() for name in environment.get("OTEL_PROPAGATORS", "").split(",")} - {""}
-    if "TRACES" in exported and propagators and not propagators <= {"tracecontext", "baggage"}:
-        yield f"OTEL_PROPAGATORS={','.join(sorted(propagators))} is not supported; tracecontext is read"
 
 
 def _without_secrets(text: str) -> str:

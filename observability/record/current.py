@@ -39,6 +39,7 @@ class Current:
         "_sampled",
         "_span_id",
         "_trace",
+        "attributes",
         "begin",
         "busy",
         "children",
@@ -65,6 +66,8 @@ class Current:
         self.ended = False
         self.logs: list[KeptLog] = []
         """What was logged meanwhile, for whoever makes logs of it; bounded by them."""
+        self.attributes: dict[str, AttributeValue] = {}
+        """What user code says of the request; bounded by whoever takes it."""
         self.spans: list[Any] = []
         """Finished spans of user code (``ReadableSpan``), for whoever makes such; bounded by them."""
         self.busy = 0.0

@@ -140,7 +140,7 @@ class Keeper:
             client_wait=int(waited[1]) / 1e6 if waited else None,
             instance=self._instance,
             worker=self._worker,
-            attributes=attributes,
+            attributes=(*attributes, *request.attributes.items()),
             tracestate=state,
         )
 
