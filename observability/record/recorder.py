@@ -14,6 +14,7 @@ from uuid import uuid4
 from observability.model import SNAPSHOT_VERSION, Kept, RedisServer, Snapshot, TelemetryCost
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.operations import Operations
+from observability.record.propagation import Propagation
 from observability.record.requests import MOST_SERIES, RequestSeries
 from observability.record.runtime import RuntimeMeter
 from observability.record.stalls import Stalls
@@ -62,6 +63,8 @@ class Recorder:
         self.database_cpu: float | None = None
         """The newest share of its machine's processors that the database uses, when somebody samples it."""
         self.sampling = HeadSampling()
+        self.propagation = Propagation()
+        """How callers say whose trace a request belongs to."""
         self.keeper: Keeper | None = None
         """What keeps requests whole, while somebody wants them."""
         self.release = release

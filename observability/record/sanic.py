@@ -28,6 +28,7 @@ from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from observability.record.anatomy import parts_of
 from observability.record.current import REDIS, Current, current
+from observability.record.provider import enter
 from observability.record.requests import KNOWN_METHODS, MOST_WAITING, OTHER_METHOD
 from observability.record.trace import Trace, new_trace, parse_traceparent
 
@@ -106,7 +107,7 @@ async def _serve(request: Any) -> None:
     """Handle a request in a context that knows it."""
     protocol: _RecordedProtocol = request.stream.protocol
     protocol.current = now = Current(protocol.first_byte, request.headers, protocol.recorder.sampling)
-    current.set(now)
+    enter(now, protocol.recorder.propagation)
     await request.app.handle_request(request)
 
 
