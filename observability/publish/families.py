@@ -68,12 +68,11 @@ def _requests(snapshot: Snapshot) -> Iterator[Family]:
         [({**_outcome(r), **scheme}, r.duration) for r in snapshot.requests],
         [r.exemplars for r in snapshot.requests],
     )
-    active = snapshot.active or (("", snapshot.in_flight),)
     yield level(
         "http.server.active_requests",
         "{request}",
         "Requests that are being answered.",
-        [({**_route(method, ""), **scheme}, number) for method, number in active],
+        [({"http.request.method": method, **scheme}, number) for method, number in snapshot.active],
     )
     sizes = [({**_route(b.method, b.route), **scheme}, b) for b in snapshot.bodies]
     if sizes:
@@ -153,7 +152,7 @@ def _runtime(runtime: Runtime) -> Iterator[Family]:
 
 
 def _route(method: str, route: str) -> Attributes:
-    attributes: Attributes = {"http.request.method": method} if method else {}
+    attributes: Attributes = {"http.request.method": method}
     if route:
         attributes["http.route"] = route
     return attributes

@@ -68,6 +68,8 @@ class Operations:
     def __init__(self) -> None:
         self.namespaces: dict[System, str] = {}
         """The database of each system, as the conventions say it: PostgreSQL's name, Redis's number."""
+        self.read: tuple[str, Attributes] = ("MGET", (("db.system.name", "redis"), ("db.operation.name", "MGET")))
+        """Name and attributes of the span of a read from Redis, for requests that are answered past their handlers."""
         self._meters: dict[tuple[System, str], OperationMeter] = {}
 
     def queries(self, namespace: str = "", address: str = "", port: int = 0) -> Queries:
@@ -78,7 +80,9 @@ class Operations:
     def commands(self, namespace: str = "", address: str = "", port: int = 0) -> Commands:
         """Return the meter of one Redis server's commands."""
         self.namespaces["redis"] = namespace
-        return Commands(self, namespace, address, port)
+        commands = Commands(self, namespace, address, port)
+        self.read = commands.span("MGET")
+        return commands
 
     def of(self, system: System, name: str) -> OperationMeter:
         """Return the meter of one kind of operation, the same one for the same name."""
@@ -135,12 +139,17 @@ class Commands:
 
     def waited(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
         """Tell the running request that it waited for a round trip, from its asking to its answer."""
-        _, span, attributes = self._of(name)
+        span, attributes = self.span(name)
         if name.startswith("PIPELINE "):
             attributes = (*attributes, ("db.operation.batch.size", items))
         if error.isupper():
             attributes = (*attributes, ("db.response.status_code", error))
         spend(REDIS, begin, end, span, error, attributes)
+
+    def span(self, name: str) -> tuple[str, Attributes]:
+        """Return name and attributes of a span."""
+        _, span, attributes = self._of(name)
+        return span, attributes
 
     def _of(self, name: str) -> tuple[OperationMeter, str, Attributes]:
         known = self._known.get(name)

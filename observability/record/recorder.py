@@ -21,8 +21,9 @@ from observability.record.stalls import Stalls
 from observability.record.trace import HeadSampling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from observability.model import RouteCounts
     from observability.record.keeping import Keeper
 
 
@@ -73,6 +74,7 @@ class Recorder:
         self.published = 0
         """Bytes of snapshots and kept traces that were published."""
         self._cost = (0.0, 0)
+        self._tls = False
         self._clock = clock
         self._caches: dict[str, CacheMeter] = {}
         self._pools: dict[str, PoolMeter] = {}
@@ -129,18 +131,28 @@ class Recorder:
             cost=TelemetryCost(
                 *self._cost, self.published, len(self.requests), self.requests.most, self.requests.overflowed
             ),
-            active=self._active(),
+            active=self._active(requests),
+            scheme=self._scheme(),
             release=self.release,
             about=_about(),
             operations=self.operations.freeze(),
             namespaces=tuple(self.operations.namespaces.items()),
         )
 
-    def _active(self) -> tuple[tuple[str, int], ...]:
-        if not self.in_flight:
-            return ()
-        found = (connection.on_the_way() for connection in tuple(self.connections) if hasattr(connection, "on_the_way"))
-        return tuple(sorted(Counter(named[0] for named in found if named is not None).items()))
+    def _active(self, requests: Sequence[RouteCounts]) -> tuple[tuple[str, int], ...]:
+        """Return how many requests are on the way by method, none too of a method that there has been."""
+        active = dict.fromkeys((counts.method for counts in requests), 0)
+        if self.in_flight:
+            found = (each.on_the_way() for each in tuple(self.connections) if hasattr(each, "on_the_way"))
+            active |= Counter(named[0] for named in found if named is not None)
+        return tuple(sorted(active.items()))
+
+    def _scheme(self) -> str:
+        """Return how requests come; a server has connections of one kind."""
+        known = next((connection.conn_info for connection in self.connections if connection.conn_info), None)
+        if known is not None:
+            self._tls = bool(known.ssl)
+        return "https" if self._tls else "http"
 
 
 @functools.cache

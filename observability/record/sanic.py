@@ -48,7 +48,6 @@ _ENDED = -1.0
 _TIMED_EVERY = 64
 """One request in so many is timed inside the recorder itself."""
 
-_MGET = (("db.system.name", "redis"), ("db.operation.name", "MGET"))
 
 
 def trace_id(request: Request) -> str:
@@ -197,7 +196,8 @@ class _RecordedProtocol(WebSocketProtocol):
         ):
             now = Current(begin, read(head), recorder.sampling)
             now.lucky = lucky
-            now.spend(REDIS, asked, told, "MGET", "", _MGET)
+            name, attributes = recorder.operations.read
+            now.spend(REDIS, asked, told, name, "", attributes)
             self._settle(series, now, ended, 0, size, "1.1")
         else:
             waiting.append((seconds, told - asked, size))
