@@ -113,6 +113,7 @@ class _Uncounted:
     __slots__ = ()
 
     stamp = float  # nobody wants the time
+    looked: tuple[float, float] | None = None
 
     def begin(self, _: float) -> None:
         """Do nothing."""
@@ -142,6 +143,7 @@ class _ExpressProtocol(HttpProtocol):
     stored: Stored | None
     """What was seen of the one request that is in the buffer; gone as soon as anything follows it."""
     stamp: Callable[[], float]
+    looked: tuple[float, float] | None
     begin: Callable[[float], None]
     series: Callable[[str, str, int], Any]
     answered: Callable[[Any, float, float, int, bytes, Callable[[bytes], Header]], None]
@@ -230,6 +232,7 @@ class _ExpressProtocol(HttpProtocol):
             if asked.hot.limit is not None:
                 asked.hot.limit.give_back(asked.address)  # Sanic's way spends it again
             self.stored = stored
+            self.looked = self.asked, self.stamp()
             super().data_received(asked.head)
         if self.behind:
             behind, self.behind = self.behind, b""

@@ -106,6 +106,10 @@ async def _serve(request: Any) -> None:
     """Handle a request in a context that knows it."""
     protocol: _RecordedProtocol = request.stream.protocol
     protocol.current = now = Current(protocol.first_byte, request.headers, protocol.recorder.sampling)
+    if protocol.looked is not None:
+        name, attributes = protocol.recorder.operations.read
+        now.spend(REDIS, *protocol.looked, name, "", attributes)
+        protocol.looked = None
     enter(now, protocol.recorder.propagation)
     await request.app.handle_request(request)
 
@@ -114,7 +118,7 @@ class _RecordedProtocol(WebSocketProtocol):
     HTTP_CLASS = _RecordedHttp
     recorder: ClassVar[Recorder]
     routes: ClassVar[dict[str, tuple[str, bool]]]
-    __slots__ = ("current", "first_byte", "first_write", "last_write", "more_bytes")
+    __slots__ = ("current", "first_byte", "first_write", "last_write", "looked", "more_bytes")
     conn_info: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -125,6 +129,8 @@ class _RecordedProtocol(WebSocketProtocol):
         self.first_write = 0.0
         self.last_write = 0.0
         self.more_bytes = 0
+        self.looked: tuple[float, float] | None = None
+        """When the request that Sanic has yet to serve was looked for in Redis, if it was."""
         self.recorder.connections = self.connections
 
     def data_received(self, data: bytes) -> None:
