@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,11 +67,13 @@ Serve = Callable[..., AbstractAsyncContextManager[Service]]
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[Service]:
-    """Run a worker with these settings."""
+async def running(
+    settings: Settings, clock: Clock = utc_now, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Service]:
+    """Run a worker with these settings, and with these variables for telemetry."""
     assert settings.database_url
     telemetry = Telemetry(
-        service="gatewatch", version="test", instance="test", slo=load_slo(settings.slo), environment={}
+        service="gatewatch", version="test", instance="test", slo=load_slo(settings.slo), environment=environment or {}
     )
     parts = await Parts.open(settings, telemetry.recorder, clock)
     app = create_app(settings, parts.services, telemetry, LauncherLoad(None, settings.data_dir, allowed=False))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def serve(database_url: str, redis: Server, data_dir: Path) -> Serve:
-    """Return a function that runs a worker with some settings changed."""
+    """Return a function that runs a worker with some settings changed, and with an ``environment`` for telemetry."""
     usual = {
         "database_url": database_url,
         "redis_url": redis.url,
@@ -31,7 +31,8 @@ def serve(database_url: str, redis: Server, data_dir: Path) -> Serve:
     }
 
     def run(**changes: Any) -> AbstractAsyncContextManager[Service]:
-        return running(Settings(**{**usual, **changes}))
+        environment = changes.pop("environment", None)
+        return running(Settings(**{**usual, **changes}), environment=environment)
 
     return run
 
