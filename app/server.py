@@ -41,6 +41,7 @@ from app.storage.database import Database, PoolOptions, Statement
 from app.storage.replicas import Replicas
 from console import Access, LoadControl, create_console
 from observability.record.recorder import Recorder
+from observability.record.timing import tell_timing
 
 if TYPE_CHECKING:
     from sanic.server.protocols.http_protocol import HttpProtocol
@@ -183,8 +184,11 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
     app.blueprint(health_routes(services))
     app.blueprint(docs_routes(shortest_password=settings.password_min_length))
     app.blueprint(telemetry.metrics_page(settings.metrics))
+    timing = settings.server_timing and telemetry.enabled
+    if timing:
+        app.on_response(tell_timing)
     own = limit_routes(app, services.limits) if services.limits else {}  # after the last route of the API
-    app.ctx.express = Express(services.sessions, own, app.ctx.trusted_proxies)
+    app.ctx.express = Express(services.sessions, own, app.ctx.trusted_proxies, timing=timing)
     if settings.console_token:
         hosts = {"localhost", "127.0.0.1", "::1", settings.host.lower(), *settings.console_hosts}
         access = Access(settings.console_token, frozenset(hosts))

@@ -504,6 +504,13 @@ class Settings:
         _log_form,
         "How logs are written: text, json (one object a line), or auto: text at a terminal, else json.",
     )
+    server_timing: bool = _setting(
+        "GATEWATCH_SERVER_TIMING",
+        default=False,
+        parse=_switch,
+        says="Whether responses tell in a Server-Timing header what they took, and where; it tells strangers, too.",
+        shown="off",
+    )
     blocked_after: float = _setting(
         "GATEWATCH_BLOCKED_AFTER",
         0.05,

@@ -18,6 +18,8 @@ from sanic.http import Stage
 
 from app.handlers.bearer import token_of
 from app.handlers.plain import plain_get, target_of
+from observability.record.current import REDIS
+from observability.record.timing import NAME, server_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +77,16 @@ class Asked(NamedTuple):
 class Express:
     """Reads what may go the express way."""
 
-    def __init__(self, sessions: SessionService, limits: Mapping[str, OwnLimit], proxies: TrustedProxies) -> None:
+    def __init__(
+        self,
+        sessions: SessionService,
+        limits: Mapping[str, OwnLimit],
+        proxies: TrustedProxies,
+        *,
+        timing: bool = False,
+    ) -> None:
+        """``timing`` tells in each answer what it took; the protocol must be a recorded one."""
+        self.timing = timing
         hot = (
             Hot("/auth/check", 204, sessions.check_at_once, _checked, limits.get("/auth/check")),
             Hot("/auth/me", 200, sessions.me_at_once, _me, limits.get("/auth/me")),
@@ -149,6 +160,7 @@ class _ExpressProtocol(HttpProtocol):
     answered: Callable[[Any, float, float, int, bytes, Callable[[bytes], Header]], None]
     left: Callable[[str, str], None]
     draining: bool
+    first_byte: float
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -222,6 +234,8 @@ class _ExpressProtocol(HttpProtocol):
         if found is not None:
             told, hot = self.stamp(), asked.hot
             answer = hot.write(found)
+            if self.express is not None and self.express.timing:
+                answer = _timed(answer, told - self.first_byte, told - self.asked)
             self.transport.write(answer)
             self._time = time.monotonic()
             if hot.series is None:
@@ -244,6 +258,12 @@ def _headers(head: bytes) -> Header:
     lines = head[:-4].decode(errors="surrogateescape").split("\r\n")[1:]
     pairs = (line.split(":", 1) for line in lines)
     return Header([(name.lower(), value.lstrip()) for name, value in pairs])
+
+
+def _timed(answer: bytes, seconds: float, redis: float) -> bytes:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    timing = server_timing(seconds, (0.0,) * REDIS + (redis,))
+    return b"%b\r\n%b: %b%b%b" % (head, NAME.encode(), timing.encode(), end, body)
 
 
 def _checked(session: Session) -> bytes:
