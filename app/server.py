@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from app.security.passwords import Passwords
     from app.services.ports import Clock
     from app.settings import Settings
+    from app.tuning import Tuning
     from observability.record.meters import PoolMeter
     from observability.telemetry import Telemetry
 
@@ -160,7 +161,9 @@ class Parts:
         await self.database.close()
 
 
-def create_app(settings: Settings, services: Services, telemetry: Telemetry, load: LoadControl) -> Sanic[Any, Any]:
+def create_app(
+    settings: Settings, services: Services, telemetry: Telemetry, load: LoadControl, tuning: Tuning | None = None
+) -> Sanic[Any, Any]:
     """Put the routes of the API and the console on a Sanic application."""
     # Sanic keeps a registry of names, and a process may serve more than one application after another.
     app = Sanic(
@@ -192,7 +195,15 @@ def create_app(settings: Settings, services: Services, telemetry: Telemetry, loa
     if settings.console_token:
         hosts = {"localhost", "127.0.0.1", "::1", settings.host.lower(), *settings.console_hosts}
         access = Access(settings.console_token, frozenset(hosts))
-        app.blueprint(create_console(feed=telemetry.feed, load=load, access=access, service="Gatewatch"))
+        app.blueprint(
+            create_console(
+                feed=telemetry.feed,
+                load=load,
+                access=access,
+                service="Gatewatch",
+                settings=tuning.live if tuning else None,
+            )
+        )
     return app
 
 
@@ -225,6 +236,7 @@ def _url(url: str | None) -> str:
 def _pool_options(settings: Settings) -> PoolOptions:
     return PoolOptions(
         size=settings.pool_size_of_worker,
+        most=settings.most_pool_size_of_worker,
         max_wait=settings.pool_max_wait,
         idle_timeout=settings.pool_idle_timeout,
         validate_after=settings.pool_validate_after,

@@ -568,6 +568,11 @@ class Settings:
         return max(1, self.pool_size // self.workers)
 
     @property
+    def most_pool_size_of_worker(self) -> int:
+        """How many connections one worker may be made to hold while it serves."""
+        return max(4 * self.pool_size_of_worker, 40 // self.workers)
+
+    @property
     def max_connections_of_worker(self) -> int:
         """How many clients one worker may be connected to."""
         return max(1, self.max_connections // self.workers)

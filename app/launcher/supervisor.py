@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from app.launcher.load import LoadRuns
 from app.launcher.reach import check_postgres, check_redis, check_replica
 from app.launcher.servers import Servers
 from app.launcher.worker import Worker, spawn
+from app.tuning_names import GIVEN, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -71,6 +73,7 @@ class Launcher:
         self._stop = asyncio.Event()
         self._hasten = asyncio.Event()
         self._started = time.monotonic()
+        self._run = secrets.token_hex(8)
         self._listener: socket.socket | None = None
         self._crew: Crew | None = None
         self._load: LoadRuns | None = None
@@ -166,6 +169,8 @@ class Launcher:
             "GATEWATCH_SECRET": settings.secret or mail_secret(self._folder),
             "GATEWATCH_LOAD": "on" if settings.load_allowed else "off",
             "GATEWATCH_INSTANCE": settings.instance or f"{socket.gethostname()}:{settings.port}",
+            RUN: self._run,
+            GIVEN: ",".join(self._environment),
         }
 
     def _running(self, instance: Instance) -> Running:

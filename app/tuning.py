@@ -1,0 +1,46 @@
+"""What the console needs to tune this service: put together once a worker, beside its parts."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from app.in_force import settings_in_force
+from app.knobs import knobs
+from app.live import Live
+from app.storage.overrides import Overrides
+from app.tuning_names import GIVEN, RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis.asyncio import Redis
+
+    from app.server import Parts
+    from app.settings import Settings
+    from observability.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The live settings of a worker."""
+
+    live: Live
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, parts: Parts, telemetry: Telemetry, redis: Redis, environment: Mapping[str, str]
+    ) -> Self:
+        """Put what the fleet has changed in force in this worker, and follow it from now on."""
+        known = knobs(settings, parts, telemetry.recorder)
+        given = environment[GIVEN].split(",") if GIVEN in environment else environment
+        in_force = settings_in_force(environment, given, {knob.setting.variable for knob in known})
+        overrides = Overrides(redis, environment.get(RUN) or secrets.token_hex(8))
+        live = Live(known, overrides, in_force, telemetry.feed.note)
+        await live.start()
+        return cls(live)
+
+    async def close(self) -> None:
+        """Stop following."""
+        await self.live.stop()
