@@ -20,6 +20,8 @@ from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
 from observability.model import Slo, load_slo
 from observability.publish.page import metrics_routes
+from observability.record.timing import tell_timing
+from observability.record.watchdog import BLOCKED_AFTER
 from observability.telemetry import Telemetry, attributes_of, is_disabled
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def install(
+def install(  # noqa: PLR0913 - each is named, and most callers leave most out
     app: Sanic[Any, Any],
     *,
     service: str = "",
@@ -42,6 +44,8 @@ def install(
     slo: Path | Slo | None = None,
     redis: Callable[[], Commands] | None = None,
     metrics: Readers = "local",
+    blocked_after: float = BLOCKED_AFTER,
+    server_timing: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> Installation:
     """Give an application telemetry; call it before the application runs. A second call returns what the first made.
@@ -49,18 +53,23 @@ def install(
     ``service`` is its name unless ``OTEL_SERVICE_NAME`` says otherwise, by default the application's own. ``instance``
     names this process tree in the fleet, by default host and port. ``slo`` are targets or the file that has them.
     ``redis`` makes a client in each worker, of telemetry's own and not decoding replies, through which workers find each
-    other; without it each is alone. ``metrics`` says who may read GET /metrics; "off" adds no route.
+    other; without it each is alone. ``metrics`` says who may read GET /metrics; "off" adds no route. What holds the event
+    loop up for ``blocked_after`` seconds is named with its stack; 0 names nothing. ``server_timing`` adds a header to every
+    response that tells what it took, to strangers as well.
     """
     known: Installation | None = getattr(app.ctx, "observability", None)
     if known is not None:
         known.enabled = not is_disabled(known.environment)
         return known
     targets = load_slo(slo) if isinstance(slo, Path) else slo or Slo()
-    installed = Installation(app, service or app.name, version, instance, targets, redis, environment or os.environ)
+    given = environment or os.environ
+    installed = Installation(app, service or app.name, version, instance, targets, redis, given, blocked_after)
     app.ctx.observability = installed
     _offer_protocol()
     app.before_server_start(installed.start)
     app.after_server_stop(installed.stop)
+    if server_timing and installed.enabled:
+        app.on_response(tell_timing)
     if metrics != "off" and installed.enabled:
         app.blueprint(metrics_routes(installed.read, installed.about, metrics))
     return installed
@@ -78,8 +87,10 @@ class Installation:
         slo: Slo,
         redis: Callable[[], Commands] | None,
         environment: Mapping[str, str],
+        blocked_after: float = BLOCKED_AFTER,
     ) -> None:
         self.environment = environment
+        self._blocked_after = blocked_after
         self.enabled = not is_disabled(environment)
         """False leaves requests alone from the next start of the server on."""
         self.feed = cast("Feed", _FeedOfWorker(self))
@@ -131,6 +142,7 @@ class Installation:
             instance=self._name(),
             slo=self._slo,
             environment=self.environment,
+            blocked_after=self._blocked_after,
             first=os.environ.get("SANIC_WORKER_NAME", "-0-0").endswith("-0-0"),
         )
 

@@ -6,11 +6,14 @@ python examples/todo/app.py, then see README.md beside it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
 from functools import partial
 from pathlib import Path
 
 import msgspec
+from opentelemetry import trace
 from redis.asyncio import Redis
 from sanic import HTTPResponse, Request, Sanic, json
 
@@ -19,6 +22,8 @@ from console import Access, NoLoad, create_console
 
 app = Sanic("todo")
 app.ctx.items = []
+log = logging.getLogger("todo")
+tracer = trace.get_tracer("todo")
 
 # --- telemetry and console -------------------------------------------------------------------------------------------
 REDIS_URL = os.environ.get("REDIS_URL")
@@ -50,6 +55,30 @@ async def add(request: Request) -> HTTPResponse:
     await asyncio.sleep(0.02)
     request.app.ctx.items.append(msgspec.json.decode(request.body, type=Item).text)
     return json(None, status=201)
+
+
+@app.get("/plan")
+async def plan(request: Request) -> HTTPResponse:
+    """Think about what to do first, which is a span of its own and a line in the log."""
+    things = request.app.ctx.items
+    trace.get_current_span().set_attribute("todo.items", len(things))
+    with tracer.start_as_current_span("think it over") as span:
+        span.set_attribute("todo.method", "most urgent first")
+        await asyncio.sleep(0.3)
+    log.warning("planned %d things", len(things))
+    return json(things[:1])
+
+
+@app.get("/report")
+async def report(request: Request) -> HTTPResponse:
+    """Do what no handler should: hold everybody up, for a tenth of a second."""
+    return json(print_out(request.app.ctx.items))
+
+
+def print_out(things: list[str]) -> str:
+    """Print things, as slowly as an old printer."""
+    time.sleep(0.1)
+    return ", ".join(things)
 
 
 @app.get("/items/<number:int>")

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
-import signal
-import socket
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+from programs import PATIENCE, program
 from prometheus_client.parser import text_string_to_metric_families
 from receiving import plain, receiving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
+
+    import httpx
 
 ROOT = Path(__file__).parents[3]
-PATIENCE = 120.0
 DURATION = "http_server_request_duration_seconds"
 EXPORTED = "http.server.request.duration"
 
@@ -29,7 +25,7 @@ import sys
 from sanic import Sanic, text
 from observability import SanicInstrumentor
 
-SanicInstrumentor().instrument(service="by hand", metrics="on")
+SanicInstrumentor().instrument(service="by hand", metrics="on", server_timing=True)
 app = Sanic("instrumented")
 
 @app.get("/hello/<name>")
@@ -39,40 +35,6 @@ async def hello(_, name):
 if __name__ == "__main__":
     app.run("127.0.0.1", int(sys.argv[1]), single_process=True)
 """
-
-
-@contextlib.asynccontextmanager
-async def program(file: Path, *arguments: str, **environment: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Run a program that serves on the port in its environment and its first argument until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    usual = {**os.environ, "PYTHONPATH": str(ROOT), "PORT": port, "SANIC_IGNORE_PRODUCTION_WARNING": "1"}
-    command = [sys.executable, str(file), port, *arguments]
-    process = await asyncio.create_subprocess_exec(*command, env={**usual, **environment}, start_new_session=True)
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            await _answering(client, process)
-            yield client
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(TimeoutError):  # Sanic's manager may miss a signal that comes while it starts
-            async with asyncio.timeout(5):
-                await process.wait()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
-
-
-async def _answering(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            assert process.returncode is None, "the program ended"
-            with contextlib.suppress(httpx.TransportError):
-                await client.get("/")
-                return
-            await asyncio.sleep(0.05)
 
 
 async def scraped(client: httpx.AsyncClient, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
@@ -138,11 +100,17 @@ async def test_the_example_in_one_worker_sends_what_it_is_told_to() -> None:
 
 
 async def test_an_instrumented_program_in_a_single_process(tmp_path: Path) -> None:
-    """The instrumentor installs on applications made after it; single_process serves them as the manager does."""
+    """The instrumentor installs on applications made after it; single_process serves them as the manager does.
+
+    With Server-Timing, as it was asked for.
+    """
     file = tmp_path / "served.py"
     file.write_text(INSTRUMENTED)
     async with program(file) as client:
-        assert (await client.get("/hello/ann")).text == "ann"
+        hello, missing = await client.get("/hello/ann"), await client.get("/nothing")
+        assert hello.text == "ann"
+        for answer in (hello, missing):
+            assert re.fullmatch(r"total;dur=\d+\.\d{3}", answer.headers["Server-Timing"])
         families = await scraped(client, lambda f: count(f, "/hello/{name}") == 1)
         assert families["target_info"].samples[0].labels["service_name"] == "by hand"
 
