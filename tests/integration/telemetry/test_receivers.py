@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +14,11 @@ from opentelemetry.sdk.resources import Resource
 from receiving import Sink, receiving
 from rotels import free_port
 
-from observability.model import KeptTrace
+from observability.model import KeptTrace, Slo
 from observability.publish.otlp import OtlpPublisher
 from observability.record import Recorder
 from observability.record.trace import new_trace
+from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -157,3 +160,54 @@ async def _arrived(sink: Sink, count: int) -> None:
     async with asyncio.timeout(60):
         while len({span.span_id for _, span in sink.spans()}) < count:  # noqa: ASYNC110 - the sink lives in another thread
             await asyncio.sleep(0.05)
+
+
+DELAY = 5.0
+"""Seconds that a request would take which waited for an answer of the slow receiver."""
+
+REQUESTS = 200
+
+
+@pytest.mark.parametrize("trouble", ["500", "slow", "frozen", "killed"])
+async def test_requests_do_not_wait_for_a_receiver(trouble: str, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their p99 while the receiver is in trouble is that of a run with a sound one, as far as two such runs agree."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")  # nor would anything else end the wait
+    with receiving() as sink, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        ports = {"frozen": silent.getsockname()[1], "killed": free_port()}
+        sound = [await _p99(serve, sink.port) for _ in range(2)]
+        if trouble == "500":
+            sink.status = 500
+        if trouble == "slow":
+            sink.delay = DELAY
+        troubled = await _p99(serve, ports.get(trouble, sink.port))
+        sink.delay = 0.0
+    assert troubled < max(sound) + DELAY / 2
+
+
+async def _p99(serve: Any, receiver: int) -> float:
+    """Return the p99 of requests, in seconds, all of which are exported to a port, a few spans at a time."""
+    telemetry = Telemetry(
+        service="here",
+        version="",
+        instance="here",
+        slo=Slo(),
+        environment={
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver}",
+            "OTEL_TRACES_SAMPLER": "always_on",
+            "OTEL_BSP_MAX_QUEUE_SIZE": str(SIZE),
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5",
+            "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        },
+    )
+    took = []
+    async with serve(telemetry.recorder, telemetry.protocol) as site:
+        await telemetry.start(None)
+        for _ in range(REQUESTS):
+            begin = time.perf_counter()
+            assert b"200 OK" in await site.exchange(site.get("/plain"))
+            took.append(time.perf_counter() - begin)
+        await site.settled(REQUESTS)
+        await telemetry.stop()
+    return sorted(took)[REQUESTS * 99 // 100]
