@@ -16,7 +16,7 @@ MOST_ANSWERS = 128
 MOST_TABLES = 24
 """Tables of columns kept at most, of up to 360 columns each; past it the one longest not asked for is forgotten."""
 
-_TURN = 8
+_TURN = 4
 """Columns computed before the loop gets its turn: some milliseconds' work."""
 
 

@@ -164,17 +164,13 @@ def anatomy_of(later: Iterable[Anatomy], earlier: Iterable[Anatomy]) -> Iterator
 def _bands_of(later: Sequence[Band], earlier: Sequence[Band]) -> Iterator[Band]:
     before = {band.index: band for band in earlier}
     for band in later:
-        known = before.pop(band.index, None) or Band(band.index, 0, 0.0, (0.0,) * len(band.parts))
-        if count := grown(band.count, known.count):
-            parts = (max(0.0, part - was) for part, was in zip(band.parts, known.parts, strict=True))
-            yield Band(band.index, count, max(0.0, band.total - known.total), small(parts))
+        was = before.pop(band.index, None) or Band(band.index, 0, 0.0, (0.0,) * len(band.parts))
+        if count := grown(band.count, was.count):
+            # A zero that is an integer is encoded in one byte instead of nine, and most are zero.
+            parts = [now - then if now > then else 0 for now, then in zip(band.parts, was.parts, strict=True)]
+            yield Band(band.index, count, max(0.0, band.total - was.total), tuple(parts))
     if any(band.count for band in before.values()):
         raise CountsFell("a band is gone")
-
-
-def small(parts: Iterable[float]) -> tuple[float, ...]:
-    """Return seconds in which each zero is an integer: most are, and it is encoded in one byte instead of nine."""
-    return tuple(part or 0 for part in parts)
 
 
 def bodies_of(later: Iterable[BodySizes], earlier: Iterable[BodySizes]) -> Iterator[BodySlot]:

@@ -5,7 +5,7 @@ A slot is named by the second at its end: slot 20 of the tens is what happened i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -30,9 +30,15 @@ MOST_COARSE_BYTES = 16 * 1024 * 1024
 _OPEN = 3
 """Slots that are kept as sums, because snapshots are still coming for them; older ones are kept encoded."""
 
+_MOST_DECODED = 10
+"""Slots that are kept decoded after somebody asked for them: the next column's ten seconds are nine of the last one's."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Slot)
 _head_decoder = msgspec.msgpack.Decoder(SlotHead)
+
+
+S = TypeVar("S", bound=SlotHead)
 
 
 class Tier:
@@ -47,6 +53,8 @@ class Tier:
         self._most_bytes = most_bytes
         self._open: dict[int, Sum] = {}
         self._sealed: dict[int, bytes] = {}
+        self._slots: dict[int, Slot] = {}
+        self._heads: dict[int, SlotHead] = {}
 
     def __len__(self) -> int:
         return len(self._open) + len(self._sealed)
@@ -74,15 +82,11 @@ class Tier:
 
     def at(self, end: int) -> Slot | None:
         """Return the slot that ends at a second, or None when nothing was heard in it."""
-        if (total := self._open.get(end)) is not None:
-            return total.freeze()
-        raw = self._sealed.get(end)
-        return None if raw is None else _decoder.decode(raw)
+        return self._read(end, self._slots, _decoder)
 
     def head(self, end: int) -> SlotHead | None:
         """Return what most readers need of the slot that ends at a second, which takes less time, or None."""
-        raw = self._sealed.get(end)
-        return self.at(end) if raw is None else _head_decoder.decode(raw)
+        return self._read(end, self._heads, _head_decoder)
 
     def heard(self, end: int) -> bool:
         """Return whether there is a slot that ends at a second."""
@@ -101,8 +105,21 @@ class Tier:
         """Yield what most readers need of the slots in (begin, end]."""
         return (head for label in self.ends(begin, end) if (head := self.head(label)) is not None)
 
+    def _read(self, end: int, decoded: dict[int, S], decoder: msgspec.msgpack.Decoder[S]) -> Slot | S | None:
+        if (total := self._open.get(end)) is not None:
+            return total.freeze()
+        if (raw := self._sealed.get(end)) is None:
+            return None
+        if (slot := decoded.get(end)) is None:
+            slot = decoded[end] = decoder.decode(raw)
+            if len(decoded) > _MOST_DECODED:
+                del decoded[next(iter(decoded))]
+        return slot
+
     def _sum(self, end: int) -> Sum:
         if end not in self._open:
+            self._slots.pop(end, None)
+            self._heads.pop(end, None)
             raw = self._sealed.pop(end, None)
             self.bytes -= len(raw or b"")
             self._open[end] = Sum.of([_decoder.decode(raw)] if raw else [])

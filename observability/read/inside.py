@@ -6,7 +6,7 @@ from operator import add
 from typing import TYPE_CHECKING, Literal
 
 from observability.model import Anatomy, Band, Histogram, Kept, Operation
-from observability.read.growth import BodySlot, small
+from observability.read.growth import BodySlot
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -80,5 +80,4 @@ def _numbers(kept: Kept) -> tuple[int, ...]:
 
 
 def _bands(one: Band, other: Band) -> Band:
-    parts = small(map(add, one.parts, other.parts))
-    return Band(one.index, one.count + other.count, one.total + other.total, parts)
+    return Band(one.index, one.count + other.count, one.total + other.total, tuple(map(add, one.parts, other.parts)))

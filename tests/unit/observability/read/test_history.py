@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from observability.model import (
     SNAPSHOT_VERSION,
+    Anatomy,
+    Band,
     Distribution,
     Histogram,
+    Operation,
     RouteCounts,
     Snapshot,
     decode_snapshot,
@@ -128,12 +131,25 @@ def _said(worker: str, taken: float, count: int, routes: int, started: float = 0
         for n in range(routes)
         for status in (200, 503)
     )
-    said = Snapshot(SNAPSHOT_VERSION, "here", worker, 1, started, taken, series)
+    bands = tuple(Band(index, count, 0.1 * count, (0.01 * count,) * 6) for index in range(-20, -14))
+    said = Snapshot(
+        SNAPSHOT_VERSION,
+        "here",
+        worker,
+        1,
+        started,
+        taken,
+        series,
+        anatomy=tuple(Anatomy("GET", f"/route/{n}/{{id}}", bands) for n in range(routes)),
+        operations=tuple(
+            Operation("postgresql", f"query_{n}", Distribution(-160, (count,) * 50, 0.1 * count)) for n in range(routes)
+        ),
+    )
     return decode_snapshot(encode_snapshot(said))
 
 
 def test_many_workers_and_routes_stay_within_the_bound() -> None:
-    """As many workers as are remembered, of 64 series each, and slots to the last byte take no more than is said."""
+    """As many workers as are remembered, of 64 series each, their anatomy and queries, and slots to the last byte take no more than is said."""
     tracemalloc.start()
     try:
         ledger = Ledger()
