@@ -50,7 +50,7 @@ def span(seconds: float) -> str:
     if days:
         return f"{days} d {hours_left} h"
     if hours:
-        return f"{hours} h {minutes_left:02d} min"
+        return f"{hours} h {minutes_left:02d} min" if minutes_left else f"{hours} h"
     if not minutes:
         return f"{rest} s"
     return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"

@@ -74,12 +74,12 @@ def _traffic(view: View, past: Series) -> tuple[Tile, ...]:
 def _cache(view: View, past: Series) -> Tile:
     lookups = sum(cache.hits + cache.misses + cache.coalesced for cache in view.caches)
     evictions = view.redis.evictions_per_minute if view.redis else None
-    evicted = "evictions not known" if evictions is None else f"{shown.count(evictions)} evictions/min"
+    evicted = "evictions not known" if evictions is None else f"{shown.count(evictions)} evicted/min"
     return Tile(
         key="hit-rate",
         label="Cache hit rate",
         figure=shown.share(view.hit_rate),
-        note=f"{shown.count(lookups)} lookups, {evicted}" if lookups else f"no lookups, {evicted}",
+        note=f"of {shown.count(lookups)}, {evicted}" if lookups else f"no lookups, {evicted}",
         why="no lookups in the last minute",
         tone="bad" if evictions is not None and evictions > EVICTIONS_ARE_WRONG else "",
         page="cache",

@@ -121,7 +121,7 @@ function options(chart) {
     ...axis,
     size: 62,
     space: place.clientHeight > 150 ? 38 : 26,
-    splits: logarithmic ? wholeDecades : undefined,
+    splits: logarithmic ? readable : undefined,
     filter: logarithmic ? (_, ticks) => ticks : undefined,
     values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : bare(format)(tick))),
   });
@@ -173,7 +173,7 @@ function series({ label, colour: name, right, fill, dash, percentile }, spec, co
 // How many samples a column rests on stands in the legend, and is drawn nowhere.
 function counted() {
   const told = (value) => (value == null ? "" : `${count(value)} ${Math.round(value) === 1 ? "request" : "requests"}`);
-  return { label: "of", scale: "samples", paths: () => null, points: { show: false }, value: (_, value) => told(value) };
+  return { label: "of", class: "samples", scale: "samples", paths: () => null, points: { show: false }, value: (_, value) => told(value) };
 }
 
 // A column between two gaps is no line: it is drawn as a point.
@@ -191,14 +191,18 @@ function bounds({ least, most = Infinity, logarithmic }, thresholds) {
   return { range: (_, __, high) => [0, Math.min(most, Math.max(least, ...lines, high ?? 0) * 1.12)] };
 }
 
-// p50 and p99 lie far apart: on a logarithmic scale of whole decades each keeps its shape.
+// p50 and p99 lie far apart: on a logarithmic scale from one, two or five to another each keeps its shape.
 function decades(low, high) {
-  return [10 ** Math.floor(Math.log10(low)), 10 ** Math.ceil(Math.log10(high) + 1e-9)];
+  const steps = (value) => [1, 2, 5, 10].map((step) => step * 10 ** Math.floor(Math.log10(value)));
+  return [steps(low * 1.0001).findLast((step) => step <= low * 1.0001), steps(high * 0.9999).find((step) => step >= high * 0.9999)];
 }
 
-function wholeDecades(_, __, low, high) {
-  const first = Math.round(Math.log10(low));
-  return Array.from({ length: Math.round(Math.log10(high)) - first + 1 }, (___, index) => 10 ** (first + index));
+function readable(_, __, low, high) {
+  const ticks = [];
+  for (let decade = 10 ** Math.floor(Math.log10(low) + 1e-9); decade <= high * 1.0001; decade *= 10) {
+    for (const step of [1, 2, 5]) if (step * decade >= low * 0.9999 && step * decade <= high * 1.0001) ticks.push(step * decade);
+  }
+  return ticks.length > 7 ? ticks.filter((tick) => Math.abs(Math.log10(tick) % 1) < 1e-6 || 1 - Math.abs(Math.log10(tick) % 1) < 1e-6) : ticks;
 }
 
 function shown(_, low, high) {

@@ -1,10 +1,11 @@
 // What is drawn over a chart's lines: thresholds, and marks of what happened.
 
-// Reads colours as the page's theme has them at this moment.
+const probe = document.body.appendChild(document.createElement("i"));
+probe.hidden = true;
+
+// Reads colours as the page's theme has them, each once.
 export function colours() {
-  const probe = document.body.appendChild(document.createElement("i"));
   const known = {};
-  queueMicrotask(() => probe.remove());
   return (name) => {
     if (known[name] === undefined) {
       probe.style.color = `var(${name})`;
@@ -21,7 +22,6 @@ export function drawThresholds(plot, thresholds, colour) {
   ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
   ctx.strokeStyle = ctx.fillStyle = colour("--bad");
   ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.documentElement).fontFamily}`;
-  ctx.textAlign = "right";
   for (const { value, label, right } of thresholds) {
     const y = Math.round(plot.valToPos(value, right ? "right" : "left", true));
     if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
@@ -29,7 +29,7 @@ export function drawThresholds(plot, thresholds, colour) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.fillText(label, bbox.left + bbox.width - 4 * devicePixelRatio, y - 4 * devicePixelRatio);
+    ctx.fillText(label, bbox.left + 4 * devicePixelRatio, y - 4 * devicePixelRatio);
   }
   ctx.restore();
 }

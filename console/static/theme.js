@@ -1,11 +1,14 @@
 // Light, dark, or as the system has it. The choice is a cookie, so that the server paints the first picture in it.
 
 const NEXT = { "": "dark", dark: "light", light: "" };
-const SAID = { "": "Theme: system", dark: "Theme: dark", light: "Theme: light" };
+const SAID = { "": "Auto", dark: "Dark", light: "Light" };
 
 export function choose(button, base) {
   const root = document.documentElement;
-  const show = () => (button.textContent = SAID[root.dataset.theme ?? ""]);
+  const show = () => {
+    button.textContent = SAID[root.dataset.theme ?? ""];
+    button.setAttribute("aria-label", `Theme: ${button.textContent}`);
+  };
   button.hidden = false;
   show();
   button.addEventListener("click", () => {

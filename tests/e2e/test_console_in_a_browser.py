@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.request import Request, urlopen
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -18,7 +19,7 @@ WIDER = """[...document.querySelectorAll("*")]
   .map((element) => element.className)"""
 
 UNFOLD = """async () => {
-  const { patch } = await import(document.querySelector("script[type=module]").src.replace("console.js", "patch.js"));
+  const { patch } = await import(document.querySelector("script[src$='console.js']").src.replace("console.js", "patch.js"));
   const place = document.createElement("div");
   const list = (count, open) => `<details data-key="idle" ${open}><summary>${count} idle</summary></details>`;
   patch(place, list(3, ""));
@@ -60,8 +61,9 @@ async def test_a_developer_sees_requests_arrive_and_runs_load(instance: Instance
         call(instance, "GET", "/auth/check", token=token)
     await visit.until("document.body.innerText.includes('/auth/check')")
     await visit.until("document.body.innerText.includes('42 in the last minute')")
-    await visit.until("document.querySelectorAll('.uplot canvas').length >= 4")
+    await visit.until("document.querySelectorAll('.uplot canvas').length >= 3")
 
+    await page.get_by_role("link", name="Load").click()
     await page.get_by_label("smoke").check()
     await page.get_by_role("button", name="Start").click()
     await visit.until("document.querySelector('progress')?.value > 1", seconds=90)
@@ -80,7 +82,7 @@ async def test_the_figures_stand_in_the_page_before_any_script_runs(instance: In
     page = await context.new_page()
     await page.goto(instance.login)
     text = await page.inner_text("body")
-    for words in ("Requests", "p95", "Cache hit rate", "Evictions", "Pool in use", "Workers", "/auth/login", "200 ms"):
+    for words in ("Requests", "p95", "Cache hit rate", "Pool in use", "Loop lag", "Workers", "/auth/login", "200 ms"):
         assert words in text
     await context.close()
 
@@ -96,9 +98,105 @@ async def test_only_tables_are_wider_than_the_window(instance: Instance, visit: 
     """At any width nothing is cut off, and what is wider than its place can be scrolled; from 1100 px on nothing is."""
     await visit.page.set_viewport_size({"width": width, "height": 900})
     await visit.page.goto(instance.login)
-    await visit.until("document.querySelectorAll('.uplot canvas').length >= 4")
+    await visit.until("document.querySelectorAll('.uplot canvas').length >= 3")
     wide = await visit.page.evaluate(WIDER)
     assert set(wide) <= ({"scroll"} if width < 1100 else set())
+
+
+async def test_time_is_held_zoomed_and_let_go(instance: Instance, visit: Visit) -> None:
+    """Pause holds the page and says so in the URL; a drag zooms every chart; Escape follows the present again."""
+    page = visit.page
+    await page.goto(instance.login)
+    await visit.until("document.querySelectorAll('.uplot canvas').length >= 3")
+    await visit.until("document.querySelector('.live.good')")
+    await page.keyboard.press("p")
+    assert "until=" in page.url
+    held = await page.inner_text(".tiles")
+    call(instance, "GET", "/health/live")
+    await page.wait_for_timeout(2500)  # two events that must not come
+    assert await page.inner_text(".tiles") == held
+    assert "Held at" in await page.inner_text(".time")
+    await page.keyboard.press("Escape")
+    await page.wait_for_url(lambda url: "until" not in url)
+
+    await visit.until("document.querySelector('#traffic .u-over')")
+    box = await page.locator("#traffic .u-over").bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 20)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20, steps=4)
+    await page.mouse.up()
+    await page.wait_for_url("**until=*")
+    assert "range=" in page.url
+    await visit.until("document.querySelectorAll('.uplot canvas').length >= 3")
+    assert await page.locator(".time #live").is_visible()
+    await page.locator(".time #live").click()
+    await page.wait_for_url(lambda url: "until" not in url)
+
+
+async def test_the_keyboard_is_enough(instance: Instance, visit: Visit) -> None:
+    """Pages, ranges and the filter are reached by keys, and the sheet lists them all."""
+    page = visit.page
+    await page.goto(instance.login)
+    await visit.until("!document.getElementById('help').hidden")
+    await page.keyboard.press("?")
+    sheet = await page.inner_text("#keys")
+    for words in ("Overview", "Workers", "Light or dark", "Hold this moment", "The last 15 min", "Filter"):
+        assert words in sheet
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("/")
+    await page.keyboard.type("login")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**filter=login*")
+    assert "/auth/register" not in await page.inner_text("#routes")
+    await visit.until("!document.getElementById('help').hidden")
+    await page.keyboard.press("3")
+    await page.wait_for_url("**range=900*")
+    assert "filter=login" in page.url
+    await visit.until("!document.getElementById('help').hidden")
+    await page.keyboard.press("g")
+    await page.keyboard.press("w")
+    await page.wait_for_url("**/console/workers?range=900")
+    assert await page.locator("h1").inner_text() == "Workers"
+
+
+async def test_a_theme_is_chosen_and_kept(instance: Instance, visit: Visit) -> None:
+    """The toggle changes the colours at once and is remembered; the next page is painted so from the start."""
+    page = visit.page
+    await page.emulate_media(color_scheme="light")
+    await page.goto(instance.login)
+    await visit.until("!document.getElementById('theme').hidden")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert await page.evaluate(ground) == "rgb(245, 246, 248)"
+    await page.keyboard.press("t")
+    assert await page.evaluate(ground) == "rgb(13, 16, 20)"
+    await page.reload()
+    assert await page.evaluate(ground) == "rgb(13, 16, 20)"
+
+
+async def test_routes_are_sorted_by_a_click(instance: Instance, visit: Visit) -> None:
+    """The head of a column sorts, and the URL holds it."""
+    page = visit.page
+    await page.goto(instance.login)
+    await page.get_by_role("link", name="p99", exact=True).click()
+    await page.wait_for_url("**sort=p99*")
+    assert await page.locator("th[aria-sort=descending]").inner_text() == "p99 ↓".removesuffix(" ↓")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_serious(instance: Instance, visit: Visit, scheme: Literal["light", "dark"]) -> None:
+    """No page of the console breaks a rule that axe calls serious or critical, in either theme."""
+    page = visit.page
+    await page.emulate_media(color_scheme=scheme)
+    call(instance, "GET", "/health/live")
+    await page.goto(instance.login)
+    paths = await page.eval_on_selector_all("nav a", "links => links.map((link) => link.href)")
+    for path in paths:
+        await page.goto(path)
+        await visit.until("document.querySelector('.live.good')")
+        found = await Axe().run(page)
+        serious = [rule for rule in found.response["violations"] if rule["impact"] in {"serious", "critical"}]
+        assert serious == [], f"{path}: {[(rule['id'], [node['html'] for node in rule['nodes']]) for rule in serious]}"
 
 
 async def test_nobody_comes_in_without_the_token(instance: Instance, browser: Browser) -> None:

@@ -63,7 +63,7 @@ async def test_the_figures_stand_in_the_page(visited: Served) -> None:
         "Requests 14.2 /s 850 in the last minute",
         "Errors 0.9 % 8 of 850",
         "Latency p95 61.2 ms p50 2.13 ms, p99 151 ms",
-        "Cache hit rate 97.4 % 9,342 lookups, 2 evictions/min",
+        "Cache hit rate 97.4 % of 9,342, 2 evicted/min",
         "Pool in use 4 of 20 most 11, wait p95 430 µs",
         "Loop lag p99 2.10 ms hash queue 1 of 32",
         "POST /auth/login 13.5 /s 1.0 % 40.2 ms 126 ms 239 ms 200 ms met",
