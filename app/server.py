@@ -202,6 +202,7 @@ def create_app(
                 access=access,
                 service="Gatewatch",
                 settings=tuning.live if tuning else None,
+                plans=tuning.plans if tuning else None,
             )
         )
     return app

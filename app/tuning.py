@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from app.in_force import settings_in_force
 from app.knobs import knobs
 from app.live import Live
+from app.plans import DatabasePlans
 from app.storage.overrides import Overrides
 from app.tuning_names import GIVEN, RUN
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The live settings of a worker."""
+    """What a worker hands to the console."""
 
     live: Live
+    plans: DatabasePlans
 
     @classmethod
     async def open(
@@ -39,7 +41,7 @@ class Tuning:
         overrides = Overrides(redis, environment.get(RUN) or secrets.token_hex(8))
         live = Live(known, overrides, in_force, telemetry.feed.note)
         await live.start()
-        return cls(live)
+        return cls(live, DatabasePlans(settings.database_url or ""))
 
     async def close(self) -> None:
         """Stop following."""

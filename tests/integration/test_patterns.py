@@ -11,13 +11,13 @@ from uuid import UUID
 import asyncpg
 import pytest
 from running import EMAIL, Service
-from statements import statements
 
 from app.listings import FIRST_ID, Page
 from app.repositories.accounts import BY_EMAIL
 from app.repositories.devices import OF_USER, Devices
 from app.repositories.seeding import Recipe, Seeding
 from app.repositories.sessions import BY_TOKEN, WITH_USER
+from app.repositories.statements import statements
 from app.repositories.sweeps import EXPIRED_SESSIONS
 from app.repositories.users import AFTER
 from app.services.seeding import BATCH, Seeder

@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 from running import EMAIL, PASSWORD, Service
-from statements import statements
 
 from app.repositories.devices import OF_USER
+from app.repositories.statements import statements
 from app.repositories.users import AFTER
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from app.storage.database import Statement
 
 
 def statements() -> list[Statement]:
-    """Find every statement that any repository can run."""
-    modules = [
-        importlib.import_module(m.name) for m in pkgutil.walk_packages(app.repositories.__path__, "app.repositories.")
-    ]
+    """Find every statement that any repository can run, by name."""
+    names = [module.name for module in pkgutil.walk_packages(app.repositories.__path__, "app.repositories.")]
+    modules = [importlib.import_module(name) for name in names if name != __name__]
     found = {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Statement)}
     return list(found.values())
