@@ -217,9 +217,8 @@ class Telemetry:
         keeper = self.recorder.keeper
         traces = keeper.take() if keeper is not None else []
         if self._kept is None or not await self._kept.publish(traces):
-            hold = getattr(self.feed, "hold_kept", lambda _: None)
             for trace in traces:
-                hold(trace)
+                self.feed.hold_kept(trace)
         if self.publisher is not None and self._kept is not None:
             self.recorder.published = self.publisher.bytes + self._kept.bytes
 
