@@ -1,7 +1,7 @@
 # noqa: INP001 - a program to run, not a package
 """Photograph the console of a running service: ``python docs/screenshots.py``, or ``make screenshots``.
 
-Writes ``docs/images/overview-light.png`` and ``-dark.png``. The service's URL and console token are read from
+Writes ``docs/images/<page>-light.png`` and ``-dark.png`` for each page of the console's navigation. The service's URL and console token are read from
 ``instance.json`` in its data folder, which the launcher keeps there while it runs.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -53,17 +54,17 @@ def instance(data_dir: Path, port: int | None) -> tuple[str, str]:
 
 
 def photograph(url: str, token: str, chromium: str) -> list[Path]:
-    """Open the console in each colour scheme and write a picture of the whole page."""
+    """Open every page of the console in each colour scheme and write a picture of the whole of it."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))
         try:
-            return [_overview(browser, url, token, scheme) for scheme in SCHEMES]
+            return [path for scheme in SCHEMES for path in _pages(browser, url, token, scheme)]
         finally:
             browser.close()
 
 
-def _overview(browser: Browser, url: str, token: str, scheme: str) -> Path:
+def _pages(browser: Browser, url: str, token: str, scheme: str) -> list[Path]:
     context = browser.new_context(
         color_scheme="dark" if scheme == "dark" else "light", viewport={"width": WIDTH, "height": HEIGHT}
     )
@@ -72,19 +73,23 @@ def _overview(browser: Browser, url: str, token: str, scheme: str) -> Path:
     page.goto(f"{url}/console/login?token={quote(token)}")
     if urlsplit(page.url).path.rstrip("/") != "/console":
         raise ScreenshotError(f"{url} did not take the token of its instance.json; was it started anew?")
-    _wait_for_figures(page)
-    path = IMAGES / f"overview-{scheme}.png"
-    page.screenshot(path=path, full_page=True)
+    entries = page.locator("nav a[data-name]").all()
+    pages = [(str(entry.get_attribute("data-name")), str(entry.get_attribute("href"))) for entry in entries]
+    written = []
+    for name, path in pages:
+        page.goto(url + path)
+        _wait_for_figures(page)
+        written.append(IMAGES / f"{name}-{scheme}.png")
+        page.screenshot(path=written[-1], full_page=True)
     context.close()
-    return path
+    return written
 
 
 def _wait_for_figures(page: Page) -> None:
-    """Wait for a live page with a request rate on it, and for its charts to have taken points."""
+    """Wait for a live page, and for its charts to have taken points."""
     page.locator(".live.good").wait_for()
-    page.locator("[data-key=rate] .number").wait_for()
-    if page.locator("[data-chart]").count():
-        page.locator(".u-legend .u-value", has_text="/s").first.wait_for()
+    if page.locator(".uplot").count():
+        page.locator(".u-legend .u-value", has_text=re.compile(r"\d")).first.wait_for()
     page.wait_for_timeout(1500)  # one more event, so that the picture shows the page in motion
 
 
