@@ -89,20 +89,30 @@ class Worker:
 
 
 async def spawn(
-    number: int, program: Sequence[str], listener: socket.socket, environment: Mapping[str, str], answer: Answer
+    number: int,
+    program: Sequence[str],
+    listener: socket.socket,
+    board: int,
+    environment: Mapping[str, str],
+    answer: Answer,
 ) -> Worker:
-    """Start a worker in a session of its own, so that a terminal's Ctrl-C reaches the launcher alone."""
+    """Start a worker in a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone.
+
+    Not in a session of its own: Linux shares the cores out by sessions first, and a thread that steps back would do so
+    for its own worker alone.
+    """
     ours, theirs = socket.socketpair()
     try:
         process = await asyncio.create_subprocess_exec(
             *program,
             "_worker",
             f"--listen-fd={listener.fileno()}",
+            f"--board-fd={board}",
             f"--control-fd={theirs.fileno()}",
             f"--number={number}",
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(listener.fileno(), theirs.fileno()),
-            start_new_session=True,
+            pass_fds=(listener.fileno(), board, theirs.fileno()),
+            process_group=0,
             env=dict(environment),
         )
     except BaseException:

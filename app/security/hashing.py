@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
-import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from app.errors import HashingBusy
+from app.priority import step_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +60,7 @@ class HashThreads:
         nice: int = 0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._make = partial(
-            ThreadPoolExecutor, thread_name_prefix="argon2id", initializer=_yield_to_others, initargs=(nice,)
-        )
+        self._make = partial(ThreadPoolExecutor, thread_name_prefix="argon2id", initializer=step_back, initargs=(nice,))
         self._executor = self._make(threads)
         self._threads = threads
         self._limit = threads + queue
@@ -140,10 +136,3 @@ class HashThreads:
     def close(self) -> None:
         """Let running threads end; drop what waits."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _yield_to_others(nice: int) -> None:
-    # On Linux the id of a thread is one of a process to setpriority(2); elsewhere it would be some other process's.
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

@@ -21,9 +21,10 @@ async def test_workers_that_never_start_end_the_launcher() -> None:
     spawned = []
 
     async def broken(number: int) -> Worker:
-        with socket.socket() as listener:
+        program = (sys.executable, "-I", "-S", "-c", "raise SystemExit(7)")
+        with socket.socket() as listener, socket.socket() as board:
             spawned.append(number)
-            return await spawn(number, (sys.executable, "-I", "-S", "-c", "raise SystemExit(7)"), listener, {}, _answer)
+            return await spawn(number, program, listener, board.fileno(), {}, _answer)
 
     lines: list[str] = []
     crew = Crew(1, broken, lines.append)
