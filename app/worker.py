@@ -28,6 +28,7 @@ from app.load import LauncherLoad
 from app.priority import quietly
 from app.server import Parts, create_app, create_protocol
 from app.storage.cache import eviction_warning, telemetry_client
+from app.tuning import Tuning
 from observability.model import load_slo
 from observability.record import logs
 from observability.telemetry import Telemetry
@@ -95,7 +96,9 @@ async def _serve(
         await telemetry.start(redis, database_cpu=DatabaseCpu(parts.database) if number == 1 else None)
         stack.push_async_callback(telemetry.stop)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
-        app = quietly(partial(create_app, settings, parts.services, telemetry, load))
+        tuning = await Tuning.open(settings, parts, telemetry, redis, os.environ)
+        stack.push_async_callback(tuning.close)
+        app = quietly(partial(create_app, settings, parts.services, telemetry, load, tuning))
         protocol = create_protocol(settings, telemetry)
         quietly(_settle_heap)
         server = await listen(app, listener, protocol, number, board)
