@@ -56,7 +56,7 @@ async def test_a_kept_trace_tells_spans_logs_and_attributes(redis_server: Any) -
         entries: list[Any] = []
         async with asyncio.timeout(PATIENCE):
             while not entries:
-                entries += await redis.xrange(KEPT_KEY)
+                entries += await redis.xrange(KEPT_KEY) or ()
                 await asyncio.sleep(0.05)
     kept = decode_kept(entries[0][1][KEPT_FIELD])
     assert (kept.route, kept.why, kept.trace_id) == ("/plan", "asked", CALLER[3:35])
