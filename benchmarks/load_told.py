@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.instance import DRIVER_CORE, pinned
 from benchmarks.load_rivals import hey, k6, wrk
+from benchmarks.load_run import first
 from benchmarks.rivals import RivalMissing
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 QUANTILES = (0.5, 0.95, 0.99)
 Told = dict[float, float]
 """Seconds by share of requests."""
-
-FIRST = ("nice", "-n", "-20") if os.geteuid() == 0 else ()
-"""Who may goes before all others on its core: a queue whose server must wait for a core is another queue."""
 
 PATIENCE = 60.0
 
@@ -88,7 +85,7 @@ def told_by_hey(said: str) -> Told:
 
 def _said(asked: Asked, command: list[str]) -> str:
     """Run a load generator on its core, and return what it printed."""
-    with tempfile.TemporaryFile() as output, pinned([*FIRST, *command], {}, (DRIVER_CORE,), output) as process:
+    with tempfile.TemporaryFile() as output, pinned([*first(), *command], {}, (DRIVER_CORE,), output) as process:
         process.wait(asked.seconds + PATIENCE)
         output.seek(0)
         return output.read().decode()

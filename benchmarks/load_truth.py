@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.instance import SERVER_CORE, free_port, pinned, wait_for
 from benchmarks.load_rivals import NAMES, Asked
-from benchmarks.load_run import asking_hello, load
+from benchmarks.load_run import asking_hello, first, load
 from benchmarks.load_theory import (
     interval,
     percentile,
@@ -25,7 +25,7 @@ from benchmarks.load_theory import (
     quantile_of_mm1,
     quantile_of_stall,
 )
-from benchmarks.load_told import FIRST, QUANTILES, beside, of_hey, of_k6, of_wrk
+from benchmarks.load_told import QUANTILES, beside, of_hey, of_k6, of_wrk
 from benchmarks.table import Row
 from loadgen.samples import read_samples
 
@@ -156,7 +156,7 @@ class _Server:
 def _server(kind: str, seconds: float) -> Iterator[_Server]:
     port = free_port()
     server = _Server(port)
-    command = [*FIRST, sys.executable, "-m", "benchmarks.load_queue", str(port), kind, f"{seconds:g}"]
+    command = [*first(), sys.executable, "-m", "benchmarks.load_queue", str(port), kind, f"{seconds:g}"]
     with tempfile.TemporaryFile() as output:
         with pinned(command, {}, (SERVER_CORE,), output) as process:
             wait_for("the queue takes connections", lambda: _listens(port), process)
@@ -174,7 +174,7 @@ def _listens(port: int) -> bool:
 
 def _ours(url: str, folder: Path, rate: float, seconds: float, connections: int, arrivals: str) -> Told:
     text = asking_hello(seconds=seconds, users=connections, rate=rate, arrivals=arrivals)
-    with load(text, url.removesuffix("/hello"), folder, "--samples", through=FIRST) as ours:
+    with load(text, url.removesuffix("/hello"), folder, "--samples", through=first()) as ours:
         ours.result(seconds)
         took = [wait + connect + last for _, wait, connect, _, last, *_ in read_samples(ours.folder / "samples-0.bin")]
     return {q: percentile(took, q) for q in QUANTILES}
