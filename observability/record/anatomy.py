@@ -118,7 +118,7 @@ class _Band:
     def __init__(self) -> None:
         self.count = 0
         self.total = 0.0
-        self.parts = [0.0] * len(PARTS)
+        self.parts: list[float] = [0] * len(PARTS)  # an integer zero is one byte in a snapshot, not nine
 
 
 def parts_of(request: Current, ended: float, stalls: Stalls) -> list[float]:
