@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LAST = 19
-"""The lowest priority: what is left over by all others."""
+QUIET = 5
+"""Behind what serves, and ahead of hashing: a quarter of a core that somebody else wants whole, so that it ends in seconds."""
 
 
 def step_back(nice: int) -> None:
-    """Lower the calling thread's priority, from 0 (not at all) to `LAST`, where the system has priorities of threads (Linux)."""
+    """Lower the calling thread's priority, from 0 (not at all) to 19, where the system has priorities of threads (Linux)."""
     # On Linux the id of a thread is one of a process to setpriority(2); elsewhere it would be some other process's.
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -31,6 +31,6 @@ def step_back(nice: int) -> None:
 
 
 def quietly(work: Callable[[], Result]) -> Result:
-    """Do long work at the lowest priority while the caller waits, and return what it returns."""
-    with ThreadPoolExecutor(1, thread_name_prefix="quiet", initializer=step_back, initargs=(LAST,)) as executor:
+    """Do long work at a lower priority, `QUIET`, while the caller waits, and return what it returns."""
+    with ThreadPoolExecutor(1, thread_name_prefix="quiet", initializer=step_back, initargs=(QUIET,)) as executor:
         return executor.submit(work).result()
