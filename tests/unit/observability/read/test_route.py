@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -185,6 +187,32 @@ async def test_windows_are_few(asked: int, given: int) -> None:
     assert given <= view.window + 1 <= min(given, 1000) + 11 or view.window == 1000
     assert view.rate == pytest.approx(2 * 50.1, rel=0.01)
     assert view is await site.store.view(given)
+
+
+async def test_adding_up_an_hour_lets_others_run() -> None:
+    """The loop gets its turn many times while an hour is added up and its columns are made; asked again it is all there."""
+    site = Site()
+    site.work(3600)
+    await site.store.view()
+    turns = [0]
+
+    async def count() -> None:
+        while True:
+            await asyncio.sleep(0)
+            turns[0] += 1
+
+    counting = asyncio.create_task(count())
+    period = Period(3600)
+    for wanted in (site.store.view(3600), site.store.series(seconds=3600, step=10), site.store.stores(period)):
+        before = turns[0]
+        await wanted
+        assert turns[0] - before >= 40
+    route = await site.store.route("GET", "/a", period)
+    before = turns[0]
+    assert await site.store.route("GET", "/a", period) is route
+    await site.store.operations(period)
+    assert turns[0] - before < 10
+    counting.cancel()
 
 
 async def test_what_is_off_knows_nothing() -> None:
