@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 else:  # mixed into a subclass of it, which is not known here
     HttpProtocol = object
 
+_NO_CONTENT = 204
 _encode = msgspec.json.Encoder().encode
 
 
@@ -240,7 +241,7 @@ class _ExpressProtocol(HttpProtocol):
             self._time = time.monotonic()
             if hot.series is None:
                 hot.series = self.series("GET", hot.path, hot.status)
-            size = len(answer) - answer.find(b"\r\n\r\n") - 4
+            size = len(answer) - answer.find(b"\r\n\r\n") - 4 if hot.status != _NO_CONTENT else 0
             self.answered(hot.series, self.asked, told, size, asked.head, _headers)
         else:
             if asked.hot.limit is not None:

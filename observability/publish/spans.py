@@ -6,6 +6,7 @@ as much, and a hundredth of all requests is kept.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -101,7 +102,12 @@ def _server_attributes(trace: KeptTrace) -> Iterator[tuple[str, AttributeValue]]
 
 
 def _attributes(pairs: Iterable[tuple[str, AttributeValue]]) -> list[KeyValue]:
-    return [KeyValue(key=name, value=_value(value)) for name, value in pairs]
+    return [_attribute(name, value) for name, value in pairs]
+
+
+@functools.lru_cache(1024, typed=True)
+def _attribute(name: str, value: AttributeValue) -> KeyValue:
+    return KeyValue(key=name, value=_value(value))
 
 
 def _value(value: AttributeValue) -> AnyValue:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from observability.model import PARTS, Anatomy, Band, BodySizes, Histogram
 from observability.model.anatomy import BANDS_PER_DOUBLING
 from observability.model.histogram import LOWEST_INDEX, SCALE, SIZE, bucket_bounds
-from observability.record.current import LOOP
+from observability.record.current import LOOP, REDIS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from observability.record.current import Current
     from observability.record.stalls import Stalls
@@ -50,16 +50,37 @@ class RouteMeter:
     def add(self, position: int, count: int, seconds: float, parts: Sequence[float]) -> None:
         """Count requests whose durations are in one bucket; ``seconds`` and ``parts`` are their sums."""
         self._fresh[position] = self._fresh.get(position, 0) + count
-        band = self._slots[position // _BUCKETS]
-        if band is None:
-            band = self._slots[position // _BUCKETS] = _Band()
+        band = self._band(position)
         band.count += count
         band.total += seconds
         sums = band.parts
         for part, spent in enumerate(parts):
             if spent:
                 sums[part] += spent
+
+    def add_sorted(
+        self, buckets: Iterable[tuple[int, int, int]], seconds: list[float], stalled: list[float], redis: list[float]
+    ) -> None:
+        """Count requests in the order of their durations, by bucket where they begin and end; ``stalled`` may be empty."""
+        spans: dict[int, tuple[int, int]] = {}
+        for position, start, end in buckets:
+            self._fresh[position] = self._fresh.get(position, 0) + end - start
+            place = position // _BUCKETS
+            spans[place] = spans[place][0] if place in spans else start, end
+        for place, (start, end) in spans.items():
+            band = self._band(place * _BUCKETS)
+            band.count += end - start
+            band.total += sum(seconds[start:end])
+            band.parts[REDIS] += sum(redis[start:end])
+            if stalled:
+                band.parts[LOOP] += sum(stalled[start:end])
+
+    def _band(self, position: int) -> _Band:
         self.frozen = None
+        band = self._slots[position // _BUCKETS]
+        if band is None:
+            band = self._slots[position // _BUCKETS] = _Band()
+        return band
 
     def add_bodies(self, request: int, response: int) -> None:
         """Count the sizes of one request's bodies, in bytes."""

@@ -50,8 +50,8 @@ class Recorder:
         self.instance = instance
         self.worker = worker or uuid4().hex[:12]
         self.started = clock()
-        self.requests = RequestSeries(most_series, bounds, targets)
         self.stalls = Stalls(busy=lambda: self.in_flight > 0)
+        self.requests = RequestSeries(most_series, bounds, targets, self.stalls)
         self.connections: set[Any] = set()
         """The protocols of all connections, as the server holds them."""
         self.runtime = RuntimeMeter(self.stalls, clock)
@@ -143,7 +143,9 @@ class Recorder:
         """Return how many requests are on the way by method, none too of a method that there has been."""
         active = dict.fromkeys((counts.method for counts in requests), 0)
         if self.in_flight:
-            found = (each.on_the_way() for each in tuple(self.connections) if hasattr(each, "on_the_way"))
+            found = (
+                connection.on_the_way() for connection in tuple(self.connections) if hasattr(connection, "on_the_way")
+            )
             active |= Counter(named[0] for named in found if named is not None)
         return tuple(sorted(active.items()))
 

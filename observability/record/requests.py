@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from random import random
 from typing import TYPE_CHECKING
 
 from observability.model import Distribution, Exemplar, Histogram, RouteCounts
 from observability.model.snapshot import MOST_EXEMPLARS
 from observability.record.anatomy import RouteMeter
+from observability.record.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +27,10 @@ OTHER_METHOD = "_OTHER"
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 MOST_WAITING = 512
-"""Requests of a hot series that wait to be counted: together that costs a tenth, and this many take a fifth of a millisecond."""
+"""Requests of a hot series that wait to be counted: together that costs a fifth, and this many take 0.2 ms."""
+
+TIMED_EVERY = 64
+"""One request in so many is timed inside the recorder itself."""
 
 _Key = tuple[str, str, int, str]
 
@@ -32,20 +38,24 @@ _Key = tuple[str, str, int, str]
 class Series:
     """Requests that ended alike.
 
-    Those of a hot series wait in ``waiting``, as (seconds, seconds that Redis took, bytes of the response's body), until
-    ``fold`` counts them all at once.
+    Those of a hot series wait in ``waiting``, as (seconds, seconds that Redis took, bytes of the response's body, begin),
+    until ``fold`` counts them all at once. When as many as ``due`` wait, something else is to be done than to wait.
     """
 
-    __slots__ = ("_frozen", "exemplars", "histogram", "key", "route", "waiting")
+    __slots__ = ("_frozen", "_stalls", "due", "exemplars", "histogram", "key", "lucky_at", "route", "waiting")
 
-    def __init__(self, key: _Key, route: RouteMeter, bounds: tuple[float, ...]) -> None:
+    def __init__(self, key: _Key, route: RouteMeter, bounds: tuple[float, ...], stalls: Stalls) -> None:
         self.key = key
         self.route = route
         self.histogram = Histogram()
         self.histogram.split_at(bounds)
-        self.waiting: list[tuple[float, float, int]] = []
+        self.waiting: list[tuple[float, float, int, float]] = []
+        self.due = 0.0
+        self.lucky_at = 0.0
+        """Which of those that wait is to be kept by chance; 0 before that was drawn."""
         self.exemplars: deque[Exemplar] = deque(maxlen=MOST_EXEMPLARS)
         """The newest whose traces were kept."""
+        self._stalls = stalls
         self._frozen: tuple[float, Distribution] | None = None
 
     def record(self, seconds: float, parts: Sequence[float] = ()) -> None:
@@ -54,15 +64,31 @@ class Series:
         if self.key[2]:
             self.route.add(position, 1, seconds, parts)
 
+    def draw(self, ratio: float, after: int) -> None:
+        """Draw which request after so many that wait is the next to be kept by chance: one in ``1 / ratio``."""
+        gap = math.inf
+        if ratio > 0:
+            gap = 1 + (math.log(1 - random()) // math.log(1 - ratio) if ratio < 1 else 0)  # noqa: S311 - no secret
+        self.lucky_at = after + gap
+
+    def wait(self) -> None:
+        """Find out how many may wait until something is to be done."""
+        timed = len(self.waiting) // TIMED_EVERY * TIMED_EVERY + TIMED_EVERY
+        self.due = min(timed, self.lucky_at, MOST_WAITING)
+
     def fold(self) -> None:
         """Count what waits."""
         waiting, self.waiting = self.waiting, []
+        self.lucky_at -= len(waiting)
+        self.wait()
+        stalled: list[float] = []
         waiting.sort()
         seconds = [each[0] for each in waiting]
         redis = [each[1] for each in waiting]
-        for position, start, end in self.histogram.record_sorted(seconds):
-            parts = (0.0, 0.0, 0.0, 0.0, 0.0, sum(redis[start:end]))
-            self.route.add(position, end - start, sum(seconds[start:end]), parts)
+        if self._stalls.latest > min([each[3] for each in waiting]):
+            stalled = [self._stalls.overlap(begin, begin + took) for took, _, _, begin in waiting]
+            redis = [max(0.0, took - late) for took, late in zip(redis, stalled, strict=True)]
+        self.route.add_sorted(self.histogram.record_sorted(seconds), seconds, stalled, redis)
         self.route.add_sizes(sorted([each[2] for each in waiting]))
 
     def freeze(self) -> RouteCounts:
@@ -82,7 +108,9 @@ class RequestSeries:
         most: int = MOST_SERIES,
         bounds: tuple[float, ...] = (),
         targets: Mapping[tuple[str, str], float] | None = None,
+        stalls: Stalls | None = None,
     ) -> None:
+        self._stalls = stalls or Stalls()
         self.most = most
         self.overflowed = 0
         """Requests that had no series of their own any more."""
@@ -127,7 +155,7 @@ class RequestSeries:
             self.overflowed += 1
         known = self._series.get(key)
         if known is None:
-            known = self._series[key] = Series(key, self._route(key[0], key[1]), self._bounds)
+            known = self._series[key] = Series(key, self._route(key[0], key[1]), self._bounds, self._stalls)
         return known
 
     def _route(self, method: str, route: str) -> RouteMeter:
