@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from loadgen.errors import LoadError, PlanError
+from loadgen.overrides import overridden
 from loadgen.plan import change_scenario
 from loadgen.results import RUN_ID, RunFolder, new_run_id
 from loadgen.runner import Order
@@ -74,6 +75,13 @@ def sending(aims_at: str) -> Callable[[Callable[..., None]], Callable[..., None]
         click.option("--processes", type=int, help="Processes that send; one for each core that they may have."),
         click.option("--arrivals", type=click.Choice(("constant", "poisson")), help="Evenly spaced, or random."),
         click.option("--traced", "sampled", metavar="SHARE", type=float, help="Share of traces to be kept, 0 to 1."),
+        click.option(
+            "--set",
+            "sets",
+            metavar="FIELD=VALUE",
+            multiple=True,
+            help="Anything else the scenario says, as mix.login=50.",
+        ),
     )
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,10 +95,14 @@ def sending(aims_at: str) -> Callable[[Callable[..., None]], Callable[..., None]
 def changed(known: Scenario, flags: Mapping[str, Any]) -> Scenario:
     """Return the scenario as the flags change it; raise PlanError, naming the flag, for a change that cannot be."""
     given = {name: flags[name] for name in (*_MOST, *_OTHERS) if flags.get(name) is not None}
+    sets = overridden(known, flags.get("sets") or ())
+    if both := sorted(sets.keys() & given):
+        raise PlanError(f"--set {both[0]} contradicts the flag that says it, too")
+    plan = change_scenario(known, sets) if sets else known
     for name, (flag, most) in _MOST.items():
         if name in given:
-            _check(known, name, flag, given[name], most)
-    return change_scenario(known, given)
+            _check(plan, name, flag, given[name], most)
+    return change_scenario(plan, given)
 
 
 def ordered(plan: Scenario, base: Defaults, flags: Mapping[str, Any], *, samples: bool = False) -> Order:

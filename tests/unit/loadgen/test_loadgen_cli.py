@@ -10,10 +10,12 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
+from unit.loadgen.reporting import made
 
-from loadgen.cli import load, load_command
+from loadgen.cli import exit_code, load, load_command
 from loadgen.errors import LoadError
 from loadgen.flags import Defaults
 from loadgen.target import Target
@@ -82,6 +84,24 @@ async def test_a_run_that_misses_its_target_ends_with_1(service: Any, serving: S
     assert "Run: FAIL, VALID - 100.00% of the requests failed, allowed 1.00%; check: p95" in out
 
 
+@pytest.mark.parametrize(
+    ("state", "verdict", "validity", "code"),
+    [
+        ("done", "PASS", "VALID", 0),
+        ("done", "FAIL", "VALID", 1),
+        ("done", "TOO FEW", "VALID", 3),
+        ("done", "FAIL", "INVALID", 3),
+        ("done", None, "INVALID", 3),
+        ("interrupted", None, "VALID", 130),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(state: Any, verdict: Any, validity: Any, code: int) -> None:
+    """What a run that is not valid found does not count."""
+    result = made()
+    status = msgspec.structs.replace(result.status, state=state, verdict=verdict, validity=validity)
+    assert exit_code(msgspec.structs.replace(result, status=status)) == code
+
+
 async def test_too_few_samples_end_with_3(service: Any, serving: Serving, tmp_path: Path) -> None:
     """Twenty requests are not judged."""
     async with serving(service) as target:
@@ -133,6 +153,15 @@ def test_bad_input_is_one_clear_line_and_2(tmp_path: Path) -> None:
         (["smoke", "--target", "http://127.0.0.1:1", "--ca", str(broken)], "--ca is for https targets"),
         (["smoke", "--target", "https://127.0.0.1:1", "--ca", str(broken)], "cannot read certificates"),
         (["smoke", "--run-id", "../up"], "--run-id '../up'"),
+        (["storm", "--rate", "60"], "--rate contradicts scenario storm: it is closed"),
+        (["smoke", "--users", "9", "--set", "users=8"], "--set users contradicts the flag that says it, too"),
+        (["smoke", "--set", "users"], "--set 'users' must look like FIELD=VALUE"),
+        (["smoke", "--set", "name=mine"], "the value is no TOML (a text needs quotes)"),
+        (["smoke", "--set", "speed=9"], "scenario smoke: Object contains unknown field `speed`"),
+        (["smoke", "--set", "users.most=9"], "--set 'users.most=9': there is nothing of that name"),
+        (["spike", "--set", "stage.9.users=9"], "--set 'stage.9.users=9': there is nothing of that name"),
+        (["smoke", "--set", "mix.fly=9"], "mix: unknown step 'fly'"),
+        (["smoke", "--set", "seconds=null"], "seconds: missing, and there are no stages that would say it"),
     ]:
         (line,) = _refused(*arguments, "--data-dir", str(data)).splitlines()
         assert line.startswith("Error: ")
