@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MOST_ATTRIBUTES = 32
 """That user code may set on the span of one request."""
 
+_OURS = ("http.", "url.", "server.", "network.", "error.", "gatewatch.")
+"""Attributes that the request's own record says."""
+
 MOST_OPEN = 10_000
 """Spans of requests that have begun and not ended; past that the oldest are taken for lost."""
 
@@ -54,9 +57,11 @@ class ServerSpan(trace.Span):
         return request is not None and not request.ended
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
-        """Set an attribute of the request's span; sequences are none that a kept trace has."""
+        """Set an attribute of the request's span, if it is none of ours; sequences are none that a kept trace has."""
         request = current.get()
         if request is None or request.ended or not isinstance(value, str | bool | int | float):
+            return
+        if key.startswith(_OURS):
             return
         if key in request.attributes or len(request.attributes) < MOST_ATTRIBUTES:
             request.attributes[key] = value[:LONGEST_MESSAGE] if isinstance(value, str) else value
