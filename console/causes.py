@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LONG_BLOCK = 0.1
 """Seconds for which an event loop may stand still; the shortest target of a route is as long."""
 
+LONG_PAUSE = 0.5
+"""Seconds from which it is said that a loop stood still while no function ran: a busy machine does so for less."""
+
 LONG_WAIT = 0.05
 """Seconds that a request may wait for a connection or for a hashing thread at p95."""
 
@@ -68,7 +71,8 @@ def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
         return
     worst = max(functions, key=functions.__getitem__)
     longest = max(block.seconds for block in blocked if block.function == worst)
-    if longest < LONG_BLOCK:
+    nobodys = _is_the_loops(worst)
+    if longest < (LONG_PAUSE if nobodys else LONG_BLOCK):
         return
     times = sum(block.function == worst for block in blocked)
     delayed = sum(requests for block in blocked if block.function == worst for _, requests in block.delayed)
@@ -76,11 +80,18 @@ def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
     waited = f"; {delayed:,} {'request' if delayed == 1 else 'requests'} waited for it" if delayed else ""
     routes = [route for block in blocked if block.function == worst for route, _ in block.delayed]
     words = f"{worst} blocked the event loop {often}{waited}."
+    if nobodys:
+        words = f"The event loop stood still {often}, outside of Python code: its processor is busy elsewhere{waited}."
     method, _, route = routes[0].partition(" ") if routes else ("", "", "")
     if route:
         yield Cause("blocked", words, "route", {"method": method, "route": route})
     else:
         yield Cause("blocked", words, "workers")
+
+
+def _is_the_loops(function: str) -> bool:
+    """Tell whether the innermost function seen is the loop's own, or none: then no code of the service was running."""
+    return function == "unknown" or "(asyncio/" in function
 
 
 def _slow_queries(operations: Sequence[OperationView]) -> Iterator[Cause]:

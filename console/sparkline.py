@@ -10,12 +10,19 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 100, 24
 """The view box that the points are in."""
 
+COLUMNS = 30
+"""Values that fill the width: five minutes in columns of ten seconds."""
+
 
 def sparkline(values: Sequence[float | None], least: float = 0.0) -> tuple[str, ...]:
-    """Return the stretches of a line from zero to its own highest value (``least`` at least), parted where a value is None."""
+    """Return the stretches of a line from zero to its own highest value (``least`` at least), parted where a value is None.
+
+    The last value stands at the right edge; of fewer than ``COLUMNS`` values the line begins further right.
+    """
+    values = (*(None,) * (COLUMNS - len(values)), *values)
     known = [value for value in values if value is not None]
     highest = max([*known, least]) or 1.0
-    step = WIDTH / max(len(values) - 1, 1)
+    step = WIDTH / (len(values) - 1)
     stretches: list[list[str]] = [[]]
     for number, value in enumerate(values):
         if value is None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 EVICTIONS_ARE_WRONG = 100.0
 """Evictions a minute from which Redis is too small for its cache (the performance guide's alert)."""
 
+LAG_IS_WRONG = 0.1
+"""Seconds of loop lag from which requests miss the shortest target by waiting for their turn alone."""
+
 NO_REQUESTS = "no requests in the last minute"
 
 
@@ -110,13 +113,14 @@ def _loop(view: View, past: Series) -> Tile:
     hashing = view.hashing
     queue = "" if hashing is None else f"hash queue {hashing.queued:,} of {hashing.limit:,}"
     refused = f"{hashing.refused:,} passwords refused" if hashing is not None and hashing.refused else ""
+    lag = max(lags, default=None)
     return Tile(
         key="loop",
         label="Loop lag p99",
-        figure=shown.duration(max(lags, default=None)),
+        figure=shown.duration(lag),
         note=refused or queue or "of the worker that lags most",
         why="not sampled yet",
-        tone="bad" if refused else "",
+        tone="bad" if lag is not None and lag > LAG_IS_WRONG else "",
         page="workers",
         trend=sparkline(past.loop_lag_p99, least=0.01),
     )

@@ -225,7 +225,7 @@ function rest(plot) {
 }
 
 function tellMark(plot, note) {
-  const mark = plot.cursor.left < 0 ? null : markAt(plot, marks);
+  const mark = plot.over.matches(":hover") ? markAt(plot, marks) : null;
   note.hidden = !mark;
   if (!mark) return;
   note.textContent = `${SECONDS.format(mark.at * 1000)} ${mark.text}`;

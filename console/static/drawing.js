@@ -22,6 +22,7 @@ export function drawThresholds(plot, thresholds, colour) {
   ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
   ctx.strokeStyle = ctx.fillStyle = colour("--bad");
   ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.documentElement).fontFamily}`;
+  ctx.textAlign = "left";
   for (const { value, label, right } of thresholds) {
     const y = Math.round(plot.valToPos(value, right ? "right" : "left", true));
     if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;

@@ -77,6 +77,14 @@ def test_a_blocked_loop_is_named_by_its_function() -> None:
     ]
 
 
+def test_a_loop_that_stood_still_by_itself_is_no_functions_fault() -> None:
+    """Where only the loop's own frames were seen, the processor was away: said when it was for long, and named as that."""
+    assert said(WELL, blocked=(block("Runner.run (asyncio/runners.py:118)", 0.3),)) == []
+    assert said(WELL, blocked=(block("Runner.run (asyncio/runners.py:118)", 0.9),)) == [
+        "The event loop stood still for 900 ms, outside of Python code: its processor is busy elsewhere."
+    ]
+
+
 def test_a_slow_query_is_named_with_its_target() -> None:
     """Queries that miss are named, the one that took most time in all first."""
     slow = query("session_by_token", "missed", 0.25, total=20), query("user_by_email", "missed", 0.4, total=80)
