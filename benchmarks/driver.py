@@ -30,7 +30,7 @@ class Cost(msgspec.Struct, frozen=True):
     """One measurement.
 
     ``cpu`` is the server's user and system seconds a request, of the processes named; ``rate`` is requests/s; ``driver`` is how much of
-    a core the driver used: near 1, it measured itself. ``p50`` and ``p95`` are seconds, from the intended time at a
+    a core the driver used: near 1, it measured itself. ``p50``, ``p95`` and ``p99`` are seconds, from the intended time at a
     steady rate.
     """
 
@@ -40,6 +40,7 @@ class Cost(msgspec.Struct, frozen=True):
     driver: float = 0.0
     p50: float = 0.0
     p95: float = 0.0
+    p99: float = 0.0
 
 
 class WrongAnswer(Exception):
@@ -181,6 +182,7 @@ class _Run:
             driver=(_cpu(self._driver) - self._before[1]) / seconds,
             p50=ordered[count // 2],
             p95=ordered[count * 95 // 100],
+            p99=ordered[count * 99 // 100],
         )
 
 
