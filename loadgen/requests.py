@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _HEADER = "header:"
 _AMONG_ALL = frozenset({"user", "run", "n"})
 _BREAKS = frozenset("\r\n\0")
+_OURS = frozenset({"content-length", "traceparent", "transfer-encoding"})
 
 Values = dict[str, str]
 
@@ -116,6 +117,8 @@ def check_requests(scenario: Scenario) -> None:
         for line in (request.path, *request.headers, *request.headers.values()):
             if not line.isascii() or not _BREAKS.isdisjoint(line):
                 raise ValueError(f"request.{step}: path and headers are ASCII without line breaks")
+        if ours := sorted(_OURS & {name.lower() for name in request.headers}):
+            raise ValueError(f"request.{step}: the header {ours[0]} is written by the generator itself")
         for source in request.capture.values():
             if not source.startswith((_HEADER, "/")) and source:
                 raise ValueError(f"request.{step}: capture {source!r} is neither a JSON pointer nor header:NAME")

@@ -158,6 +158,7 @@ def test_a_mix_that_cannot_be_is_refused(tmp_path: Path, mix: str, says: str) ->
         ({"request": {"check": {"path": "/", "json": {}, "text": ""}}}, "either json or text"),
         ({"request": {"check": {"path": "/", "capture": {"a": "b"}}}}, "neither a JSON pointer"),
         ({"request": {"check": {"path": "/", "headers": {"A": "b\r\nC: d"}}}}, "without line breaks"),
+        ({"request": {"check": {"path": "/", "headers": {"Traceparent": "x"}}}}, "written by the generator itself"),
         ({"data": {"a": []}, "request": {"check": {"path": "/"}}}, "a list may not be empty"),
     ],
 )
