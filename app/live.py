@@ -79,16 +79,24 @@ class Live:
         """Return the latest changes, newest first."""
         return [self._told(change) for change in self._overrides.document.changes[::-1][:most]]
 
-    async def change(self, name: str, value: str) -> SettingChange:
-        """Change a setting of the fleet; raise SettingRefused."""
+    def wanted(self, name: str, value: str) -> tuple[str, str, str]:
+        """Return a setting, its value and another one that it may be changed to; raise SettingRefused."""
+        return name, *self._wanted(self._overrides.document, name, value)
+
+    def _wanted(self, document: Document, name: str, value: str) -> tuple[str, str]:
         knob = self._knobs.get(name)
         if knob is None:
             raise SettingRefused("There is no such setting that can be changed here.")
-        after = knob.checked(value)
+        before, after = self._value(document, name), knob.checked(value)
+        if before == after:
+            raise SettingRefused(f"{knob.setting.label} is {after} already.")
+        return before, after
+
+    async def change(self, name: str, value: str) -> SettingChange:
+        """Change a setting of the fleet; raise SettingRefused."""
 
         def changed(document: Document) -> Document:
-            if self._value(document, name) == after:
-                raise SettingRefused(f"{knob.setting.label} is {after} already.")
+            _, after = self._wanted(document, name, value)
             return self._with(document, name, after)
 
         return await self._replace(changed)

@@ -203,6 +203,7 @@ def create_app(
                 service="Gatewatch",
                 settings=tuning.live if tuning else None,
                 plans=tuning.plans if tuning else None,
+                trials=tuning.trials if tuning else None,
             )
         )
     return app

@@ -11,6 +11,8 @@ from app.knobs import knobs
 from app.live import Live
 from app.plans import DatabasePlans
 from app.storage.overrides import Overrides
+from app.trial_files import TrialFiles
+from app.trials import ServiceTrials
 from app.tuning_names import GIVEN, RUN
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from app.server import Parts
     from app.settings import Settings
+    from console.ports import LoadControl
     from observability.telemetry import Telemetry
 
 
@@ -29,10 +32,17 @@ class Tuning:
 
     live: Live
     plans: DatabasePlans
+    trials: ServiceTrials
 
     @classmethod
     async def open(
-        cls, settings: Settings, parts: Parts, telemetry: Telemetry, redis: Redis, environment: Mapping[str, str]
+        cls,
+        settings: Settings,
+        parts: Parts,
+        telemetry: Telemetry,
+        redis: Redis,
+        load: LoadControl,
+        environment: Mapping[str, str],
     ) -> Self:
         """Put what the fleet has changed in force in this worker, and follow it from now on."""
         known = knobs(settings, parts, telemetry.recorder)
@@ -41,8 +51,10 @@ class Tuning:
         overrides = Overrides(redis, environment.get(RUN) or secrets.token_hex(8))
         live = Live(known, overrides, in_force, telemetry.feed.note)
         await live.start()
-        return cls(live, DatabasePlans(settings.database_url or ""))
+        trials = ServiceTrials(TrialFiles(settings.data_dir), load, live, telemetry.feed)
+        return cls(live, DatabasePlans(settings.database_url or ""), trials)
 
     async def close(self) -> None:
         """Stop following."""
+        await self.trials.close()
         await self.live.stop()

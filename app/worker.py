@@ -96,7 +96,7 @@ async def _serve(
         await telemetry.start(redis, database_cpu=DatabaseCpu(parts.database) if number == 1 else None)
         stack.push_async_callback(telemetry.stop)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
-        tuning = await Tuning.open(settings, parts, telemetry, redis, os.environ)
+        tuning = await Tuning.open(settings, parts, telemetry, redis, load, os.environ)
         stack.push_async_callback(tuning.close)
         app = quietly(partial(create_app, settings, parts.services, telemetry, load, tuning))
         protocol = create_protocol(settings, telemetry)

@@ -16,6 +16,7 @@ from app.storage.cache import telemetry_client
 from app.storage.overrides import KEYS
 from app.tuning import Tuning
 from app.tuning_names import GIVEN, RUN
+from console.ports import NoLoad
 from console.tuning import SettingRefused
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ async def tune(redis: Server, database_url: str) -> AsyncIterator[Tune]:
     async def opened(service: Service, run: str, url: str = redis.url) -> AsyncIterator[Tuning]:
         client = telemetry_client(url, timeout=5)
         settings = Settings(database_url=database_url, redis_url=url, workers=1)
-        tuning = await Tuning.open(settings, service.parts, service.telemetry, client, {RUN: run, GIVEN: ""})
+        tuning = await Tuning.open(settings, service.parts, service.telemetry, client, NoLoad(), {RUN: run, GIVEN: ""})
         try:
             yield tuning
         finally:
