@@ -114,11 +114,7 @@ def check_requests(scenario: Scenario) -> None:
     for step, request in scenario.request.items():
         if request.json is not None and request.text is not None:
             raise ValueError(f"request.{step}: either json or text, not both")
-        for line in (request.path, *request.headers, *request.headers.values()):
-            if not line.isascii() or not _BREAKS.isdisjoint(line):
-                raise ValueError(f"request.{step}: path and headers are ASCII without line breaks")
-        if ours := sorted(_OURS & {name.lower() for name in request.headers}):
-            raise ValueError(f"request.{step}: the header {ours[0]} is written by the generator itself")
+        _check_lines(step, request)
         for source in request.capture.values():
             if not source.startswith((_HEADER, "/")) and source:
                 raise ValueError(f"request.{step}: capture {source!r} is neither a JSON pointer nor header:NAME")
@@ -129,6 +125,14 @@ def check_requests(scenario: Scenario) -> None:
         for name in names:
             if name not in known:
                 raise ValueError(f"request.{step}: {{{name}}} is neither in [data] nor captured anywhere")
+
+
+def _check_lines(step: str, request: Request) -> None:
+    for line in (request.path, *request.headers, *request.headers.values()):
+        if not line.isascii() or not _BREAKS.isdisjoint(line):
+            raise ValueError(f"request.{step}: path and headers are ASCII without line breaks")
+    if ours := sorted(_OURS & {name.lower() for name in request.headers}):
+        raise ValueError(f"request.{step}: the header {ours[0]} is written by the generator itself")
 
 
 def _names(request: Request) -> set[str]:
