@@ -74,7 +74,9 @@ def note_error(request: Request, code: str) -> None:
 
 def hook(recorder: Recorder) -> type[WebSocketProtocol]:
     """Return a protocol class to serve with (``protocol=``) that counts every request in ``recorder``."""
-    return type("RecordedProtocol", (_RecordedProtocol,), {"recorder": recorder, "routes": {}, "__slots__": ()})
+    called = staticmethod(_CALLED if recorder.propagation.plain else bool)
+    own = {"recorder": recorder, "routes": {}, "called": called, "__slots__": ()}
+    return type("RecordedProtocol", (_RecordedProtocol,), own)
 
 
 class _RecordedHttp(Http):
@@ -117,6 +119,8 @@ class _RecordedProtocol(WebSocketProtocol):
     HTTP_CLASS = _RecordedHttp
     recorder: ClassVar[Recorder]
     routes: ClassVar[dict[str, tuple[str, bool]]]
+    called: ClassVar[Callable[[bytes], object]]
+    """Whether a head may say whose trace its request belongs to; by propagators other than the default any may."""
     __slots__ = ("current", "first_byte", "first_write", "last_write", "looked", "more_bytes")
     conn_info: Any
 
@@ -192,7 +196,7 @@ class _RecordedProtocol(WebSocketProtocol):
         self.recorder.in_flight -= 1
         seconds, waiting = ended - begin, series.waiting
         waiting.append((seconds, told - asked, size, begin))
-        if len(waiting) >= series.due or seconds > series.route.slow or _CALLED(head):
+        if len(waiting) >= series.due or seconds > series.route.slow or self.called(head):
             self._look(series, ended, asked, told, head, read)
 
     def _look(
@@ -210,10 +214,12 @@ class _RecordedProtocol(WebSocketProtocol):
         if not series.lucky_at:
             series.draw(ratio, count - 1)
         lucky = count == series.lucky_at
-        if lucky or waiting[-1][0] > series.route.slow or _CALLED(head):
+        if lucky or waiting[-1][0] > series.route.slow or self.called(head):
             _, _, size, begin = waiting.pop()
             now = Current(begin, read(head), recorder.sampling)
             now.lucky = lucky
+            if not recorder.propagation.plain:
+                now.adopt(recorder.propagation.caller(now.headers) or new_trace())
             name, attributes = recorder.operations.read
             now.spend(REDIS, asked, told, name, "", attributes)
             self._settle(series, now, ended, 0, size, "1.1")

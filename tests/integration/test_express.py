@@ -517,6 +517,27 @@ async def test_a_request_on_the_express_way_is_kept_for_its_caller(caller: Calle
     assert 0 < child.begin < child.begin + child.seconds < kept.seconds
 
 
+async def test_propagators_are_obeyed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller's trace is nobody's where trace context is not asked for, on either way."""
+    parent = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    asked = {"OTEL_PROPAGATORS": "baggage", "OTEL_TRACES_SAMPLER": "always_on"}
+    async with serve(environment=asked) as service:
+        keeper = service.telemetry.recorder.keeper = Keeper(instance="here", worker="one")
+        bearer = await service.person()
+        await service.client.get("/auth/me", headers=bearer)
+        caller = watched(service, bearer["Authorization"], monkeypatch)
+        keeper.take()
+        await caller.say(caller.request("/auth/me", parent))
+        await caller.say(caller.request("/health/live", parent))
+        async with asyncio.timeout(30):
+            kept: dict[str, KeptTrace] = {}
+            while len(kept) < 2:
+                kept |= {trace.name: trace for trace in keeper.take()}
+                await asyncio.sleep(0.01)
+        assert caller.ordinary == 0
+        assert {(trace.parent_id, trace.why) for trace in kept.values()} == {("", "sampled")}
+
+
 async def test_without_telemetry_it_goes_as_well(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of it needs the recorder."""
     off = {"OTEL_SDK_DISABLED": "true"}
