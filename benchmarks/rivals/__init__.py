@@ -10,6 +10,8 @@ ENVIRONMENT = Path("build/rivals")
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 LOAD_ENVIRONMENT = Path("build/load-rivals")
 LOAD_REQUIREMENTS = Path(__file__).with_name("load-requirements.txt")
+OTEL_ENVIRONMENT = Path("build/otel-rivals")
+OTEL_REQUIREMENTS = Path(__file__).with_name("otel-requirements.txt")
 
 
 class RivalMissing(Exception):

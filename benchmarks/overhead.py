@@ -1,0 +1,127 @@
+"""What telemetry costs: the service with everything on beside the same with OTEL_SDK_DISABLED, and stock instrumentation.
+
+A receiver takes what goes out, on the driver's core. CPU is that of the serving process, exporting threads included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from benchmarks.driver import SECONDS, Cost, drive, rounds
+from benchmarks.instance import (
+    DRIVER_CORE,
+    SERVER_CORE,
+    Instance,
+    free_port,
+    gatewatch,
+    pinned,
+    wait_for_answer,
+)
+from benchmarks.people import asking, of_ours
+from benchmarks.rivals import OTEL_ENVIRONMENT, OTEL_REQUIREMENTS, installed, version
+from benchmarks.table import Row, paired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TOKENS, CONNECTIONS = 1000, 32
+TARGET = 1.08
+NOT_KEPT, KEPT = 15.0, 150.0
+"""Microseconds a request through Sanic may cost more."""
+
+_LITTLE = (b"GET /json HTTP/1.1\r\nHost: bench\r\n\r\n",)
+_NAIVE = (b"GET /naive HTTP/1.1\r\nHost: bench\r\nAuthorization: " + b"a" * 43 + b"\r\n\r\n",)
+
+
+def measure() -> list[Row]:
+    """Measure, and return a row for each comparison."""
+    os.sched_setaffinity(0, {DRIVER_CORE})
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        receiver = stack.enter_context(_receiver())
+        export = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver, "OTEL_METRIC_EXPORT_INTERVAL": "10000"}
+        on = stack.enter_context(gatewatch(folder / "on", (SERVER_CORE,), **export))
+        stores = {"DATABASE_URL": on.database_url, "REDIS_URL": on.redis_url}
+        off = stack.enter_context(gatewatch(folder / "off", (SERVER_CORE,), **stores, OTEL_SDK_DISABLED="true"))
+        always = {**export, "OTEL_TRACES_SAMPLER": "always_on"}
+        bare = stack.enter_context(_bare(on, [sys.executable, "-m", "benchmarks.rivals.bare"], {}))
+        traced = [sys.executable, "-m", "benchmarks.rivals.traced", "ours"]
+        ours = stack.enter_context(_bare(on, traced, export))
+        kept = stack.enter_context(_bare(on, traced, always))
+        python = str(installed(OTEL_ENVIRONMENT, OTEL_REQUIREMENTS))
+        stock = stack.enter_context(_bare(on, [python, "-m", "benchmarks.rivals.traced", "stock"], always))
+        return uvloop.run(_measure(on, off, bare, ours, kept, stock))
+
+
+async def _measure(
+    on: Instance, off: Instance, bare: Instance, ours: Instance, kept: Instance, stock: Instance
+) -> list[Row]:
+    people = await of_ours(on, TOKENS)
+    rows = []
+    for path, status in (("/auth/check", 204), ("/auth/me", 200)):
+        mine, others = await _pairs(on, off, asking(path, people), status)
+        what = f"GET {path}, warm, all telemetry on"
+        rows.append(paired(what, "OTEL_SDK_DISABLED=true", CONNECTIONS, mine, others, TARGET))
+    rows.append(_more("Sanic JSON handler, 1 % kept", *await _pairs(ours, bare, _LITTLE, 200), NOT_KEPT))
+    rows.append(_more("Sanic JSON handler, every request kept", *await _pairs(kept, bare, _LITTLE, 200), KEPT))
+    name = f"opentelemetry-sdk {version('opentelemetry-sdk', OTEL_REQUIREMENTS)}, stock, every request sampled"
+    for what, payload, status in (("Sanic JSON handler", _LITTLE, 200), ("Sanic + one Redis GET", _NAIVE, 204)):
+        mine, others = await _pairs(stock, bare, payload, status)
+        rows.append(paired(f"{what}: {name}", "the same without", CONNECTIONS, mine, others))
+    return rows
+
+
+async def _pairs(
+    one: Instance, other: Instance, payloads: Sequence[bytes], status: int
+) -> tuple[list[Cost], list[Cost]]:
+    mine: list[Cost] = []
+    others: list[Cost] = []
+    for counts in rounds():
+        for server, costs in ((one, mine), (other, others)):
+            cost = await drive(
+                server.url, payloads, status=status, pid=server.pid, connections=CONNECTIONS, seconds=SECONDS
+            )
+            if counts:
+                costs.append(cost)
+    return mine, others
+
+
+def _more(what: str, ours: list[Cost], bare: list[Cost], at_most: float) -> Row:
+    """Return a row whose target is a difference of CPU a request, in microseconds."""
+    row = paired(what, "the same without", CONNECTIONS, ours, bare)
+    more = median((mine.cpu - other.cpu) * 1e6 for mine, other in zip(ours, bare, strict=True))
+    figures = {**row.figures, "more_microseconds": more}
+    return Row(
+        **{
+            **{name: getattr(row, name) for name in row.__struct_fields__},
+            "conditions": f"{row.conditions}; {more:+.1f} us a request",
+            "target": f"at most {at_most:g} us more",
+            "met": more <= at_most,
+            "figures": figures,
+        }
+    )
+
+
+@contextlib.contextmanager
+def _receiver() -> Iterator[str]:
+    port = free_port()
+    with pinned([sys.executable, "-m", "benchmarks.rivals.receiver", str(port)], {}, (DRIVER_CORE,)) as process:
+        wait_for_answer(f"http://127.0.0.1:{port}/", process)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _bare(stores: Instance, command: list[str], environment: dict[str, str]) -> Iterator[Instance]:
+    port = free_port()
+    settings = {"REDIS_URL": stores.redis_url, **environment}
+    with pinned([*command, str(port)], settings, (SERVER_CORE,)) as process:
+        wait_for_answer(f"http://127.0.0.1:{port}/json", process)
+        yield Instance(f"http://127.0.0.1:{port}", process.pid)
