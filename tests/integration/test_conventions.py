@@ -169,6 +169,19 @@ def _points(metric: Metric, by: str) -> dict[str, Any]:
     return {attributes[by]: point for attributes, point in points if by in attributes}
 
 
+async def test_exemplars_lead_to_traces(told: Told) -> None:
+    """Each of a series is a server span of that route, and as long."""
+    points = _points(told.sink.metrics()["http.server.request.duration"], "http.route")
+    for number, name in enumerate(KINDS):
+        server, _ = told.trace(number)
+        exemplars = {exemplar.trace_id: exemplar for exemplar in points[name.split()[1]].exemplars}
+        exemplar = exemplars[server.trace_id]
+        assert exemplar.span_id == server.span_id
+        assert exemplar.as_double == pytest.approx(
+            (server.end_time_unix_nano - server.start_time_unix_nano) / 1e9, abs=1e-6
+        )
+
+
 async def test_metrics_are_what_the_registry_says(told: Told) -> None:
     """Every name of a convention's has its unit and its instrument there, and every attribute is known there."""
     instruments, attributes = _registered_metrics(), _registered_attributes()
