@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from running import Serve, Service
 
     from app.embedded import Server
+    from observability.model import KeptTrace
 
 PATHS = ("/auth/check", "/auth/me")
 
