@@ -119,8 +119,6 @@ class _RecordedProtocol(WebSocketProtocol):
     HTTP_CLASS = _RecordedHttp
     recorder: ClassVar[Recorder]
     routes: ClassVar[dict[str, tuple[str, bool]]]
-    called: ClassVar[Callable[[bytes], object]]
-    """Whether a head may say whose trace its request belongs to; by propagators other than the default any may."""
     __slots__ = ("current", "first_byte", "first_write", "last_write", "looked", "more_bytes")
     conn_info: Any
 
@@ -239,6 +237,11 @@ class _RecordedProtocol(WebSocketProtocol):
         self.first_byte = _ENDED
 
     stamp = staticmethod(time.perf_counter)
+
+    @staticmethod
+    def called(head: bytes) -> object:
+        """Say whether a head may tell whose trace its request belongs to; by propagators other than the default any may."""
+        return _CALLED(head)
 
     def begin(self, at: float) -> None:
         """Start a request whose first byte has come at a ``stamp``."""
