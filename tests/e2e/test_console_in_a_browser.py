@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING, Literal
 from urllib.request import Request, urlopen
 
+import psutil
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from visiting import Visit
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
-    from visiting import Instance, Visit
+    from visiting import Instance
 
 WIDER = """[...document.querySelectorAll("*")]
   .filter((element) => element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
@@ -132,6 +134,25 @@ async def test_time_is_held_zoomed_and_let_go(instance: Instance, visit: Visit) 
     assert await page.locator(".time #live").is_visible()
     await page.locator(".time #live").click()
     await page.wait_for_url(lambda url: "until" not in url)
+
+
+async def test_a_page_resumes_when_its_worker_was_replaced(instance: Instance, browser: Browser) -> None:
+    """With the worker gone the page says so; with another one it goes on, after the last second that it had."""
+    context = await browser.new_context()
+    visit = Visit(await context.new_page())  # a stream that is cut is an error on its console, here wanted
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url) if "/events" in request.url else None)
+    await visit.page.goto(instance.login)
+    await visit.until("[...document.querySelectorAll('.u-value')].some((value) => /\\d/.test(value.textContent))")
+    for process in psutil.Process(instance.process.pid).children(recursive=True):
+        if any("_worker" in word for word in process.cmdline()):
+            process.kill()
+    await visit.until("!document.getElementById('broken').hidden")
+    assert "trying again" in await visit.page.inner_text("#broken")
+    await visit.until("document.getElementById('broken').hidden", seconds=120)
+    await visit.until("document.querySelector('.live.good')")
+    assert len(asked) > 1
+    await context.close()
 
 
 async def test_the_keyboard_is_enough(instance: Instance, visit: Visit) -> None:
