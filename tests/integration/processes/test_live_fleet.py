@@ -1,0 +1,73 @@
+"""Live settings of real workers: they follow within two seconds, pass on to a replacement, and end with the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.embedded import start_redis
+from app.storage.cache import telemetry_client
+from app.storage.overrides import Change, Document, Overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Serve = Any
+
+SIZE = re.compile(r'^db_client_connection_max\{.*pool_name="postgresql",worker="(\w+)"\} (\d+)', re.MULTILINE)
+
+
+def _sizes(serve: Serve) -> dict[str, int]:
+    """Return the size of each living worker's pool, as it tells Prometheus."""
+    with serve.client() as client:
+        return {worker: int(size) for worker, size in SIZE.findall(client.get("/metrics").text)}
+
+
+async def _change(url: str, run: str, name: str, value: str) -> float:
+    """Change a setting as an instance beside the others would; return when it was stored."""
+    client = telemetry_client(url, timeout=5)
+    try:
+        overrides = Overrides(client, run)
+        await overrides.look()
+        async with asyncio.timeout(30):
+            while not overrides.settled:
+                await asyncio.sleep(0.2)
+                await overrides.look()
+        change = Change(1, time.time(), name, "", value)
+        document = overrides.document
+        changed = msgspec.structs.replace(document, values={**document.values, name: value}, changes=(change,))
+        assert await overrides.replace(changed if document.changes else Document({name: value}, (change,)))
+        return time.monotonic()
+    finally:
+        await client.aclose()
+
+
+def test_a_change_reaches_both_workers_and_a_replacement_and_ends_with_the_fleet(
+    serve: Serve, wait_until: Callable[[Callable[[], bool], float], None]
+) -> None:
+    """Two workers take it up; one that is killed is followed by one that has it; a restart on the same Redis has not."""
+    redis = start_redis()
+    try:
+        serve.start(REDIS_URL=redis.url)
+        wait_until(lambda: set(_sizes(serve).values()) == {10}, 60)
+        asyncio.run(_change(redis.url, "beside", "pool_size", "2"))
+        wait_until(lambda: set(_sizes(serve).values()) == {1}, 60)
+        before = _sizes(serve)
+        victim = serve.workers()[0]
+        victim.send_signal(signal.SIGKILL)
+        wait_until(lambda: len(set(_sizes(serve)) - set(before)) == 1, 60)
+        new = set(_sizes(serve)) - set(before)
+        assert {_sizes(serve)[worker] for worker in new} == {1}
+        assert serve.stop() == 0
+        serve.start(REDIS_URL=redis.url)
+        time.sleep(3)  # in which whoever would take it up does
+        assert {size for worker, size in _sizes(serve).items() if worker not in before | dict.fromkeys(new)} == {10}
+    finally:
+        serve.clean()
+        redis.stop(5)
