@@ -51,7 +51,8 @@ async def _parts(feed: Feed, method: str, route: str, run: LoadRun) -> Mapping[s
 def outcome(comparison: Comparison, run: LoadRun, parts: Sequence[Moved]) -> str:
     """Say in words what a change did: the p95 that moved most, why, and how many others did."""
     if comparison.refusal:
-        return f"Nothing can be said of it: {comparison.refusal[:1].lower()}{comparison.refusal[1:]}"
+        said = f"Nothing can be said for sure: {comparison.refusal[:1].lower()}{comparison.refusal[1:]}"
+        return f"{said} {_foremost(parts[0])}" if parts else said
     real = [each for each in comparison.differences if each.percentile == "p95" and each.judgement == "real"]
     if not real:
         return "It made no difference that is more than noise."
@@ -68,6 +69,13 @@ def outcome(comparison: Comparison, run: LoadRun, parts: Sequence[Moved]) -> str
     others = len(real) - 1
     more = f" {others} other {'endpoint' if others == 1 else 'endpoints'} changed, too." if others else ""
     return f"{said}.{more}"
+
+
+def _foremost(part: Moved) -> str:
+    return (
+        f"What moved most in slow requests of {part.method} {part.route}: {_SAYS[part.part]}, "
+        f"{milliseconds(part.before)} ms before and {milliseconds(part.after)} ms after."
+    )
 
 
 def _cause(parts: Iterable[Moved], method: str, route: str, *, rose: bool) -> str:

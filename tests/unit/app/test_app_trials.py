@@ -212,7 +212,8 @@ def test_no_difference_and_a_better_one_are_said_as_such() -> None:
         said
         == "GET /auth/me p95 fell from 20 to 2.0 ms; it waits for PostgreSQL 18 ms less. 1 other endpoint changed, too."
     )
-    assert (
-        outcome(Comparison("a", "b", refusal="Both are run a."), run, ())
-        == "Nothing can be said of it: both are run a."
+    unlike = Comparison("a", "b", refusal="Both are run a.")
+    assert outcome(unlike, run, ()) == "Nothing can be said for sure: both are run a."
+    assert outcome(unlike, run, (Moved("GET", "/auth/me", "loop", 0.002, 0.05),)).endswith(
+        "requests of GET /auth/me: it waits for its turn on the event loop, 2.0 ms before and 50 ms after."
     )
