@@ -13,7 +13,7 @@ from sanic.response import empty, html, json, raw, redirect
 
 from console.events import Broadcast, TooManyViewers
 from console.guard import Guard, Handler, fields, wants_json
-from console.pages.page import Ask, Refused, asked, path_arguments
+from console.pages.page import Ask, NothingThere, Refused, asked, path_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -121,8 +121,8 @@ class Console:
         async def show(request: Request, cookie: str, **path: str) -> HTTPResponse:
             try:
                 text = await self._page(request, cookie, page, asked(page, request.args.get, path))
-            except LookupError:
-                return self._guard.refuse(request, 404, "Not found", "There is nothing of that name.")
+            except NothingThere as nothing:
+                return self._guard.refuse(request, 404, "Not found", str(nothing))
             return self._with_cookie(request, html(text), self._gate.renew(cookie))
 
         return show

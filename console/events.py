@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from console.pages.page import NothingThere
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
@@ -115,10 +117,8 @@ class Channel:
             look = await self._renderer.look(self._page, self._ask)
             parts = self._renderer.parts(look)
             columns = await self._page.columns(self._ask, before.upto)
-        except LookupError:
-            return Beat(
-                number=before.number + 1, upto=before.upto
-            )  # what it shows is no more; the page says so when it is loaded
+        except NothingThere:
+            return Beat(number=before.number + 1, upto=before.upto)  # the page says so when it is loaded
         except Exception:  # noqa: BLE001 - whatever a host's feed raises, its viewers wait for the next tick
             _log.exception("the console could not look at its feed")
             return Beat(number=before.number + 1, upto=before.upto)

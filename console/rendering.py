@@ -66,7 +66,7 @@ class Renderer:
         }
 
     async def look(self, page: Page, ask: Ask) -> Look:
-        """Ask the host for what a page shows; raise LookupError when there is no such thing."""
+        """Ask the host for what a page shows; raise NothingThere when the address has none."""
         feed = self._host.feed
         view = await feed.view()
         context = {

@@ -43,6 +43,10 @@ class Refused(Exception):
         self.field = field
 
 
+class NothingThere(Exception):
+    """The address has no such thing: a trace that was not kept, a route that nobody knows. The message is a sentence."""
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """What the host handed in; a page whose port is None does not exist. ``trace_url`` holds ``{trace_id}``, or is empty."""
 
@@ -128,7 +132,7 @@ class Page:
         return cls(host)
 
     async def look(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 - for those who override it
-        """Return what the page's templates need besides what all have (view, stale, ask, url, link); raise LookupError for no such page."""
+        """Return what the page's templates need besides what all have (view, stale, ask, url, link); raise NothingThere when it shows nothing."""
         return {}
 
     def data(self, context: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - for those who override it
