@@ -52,7 +52,7 @@ async def test_a_blocked_loop_is_noted() -> None:
             await asyncio.sleep(0.001)
     stalls.stop()
     assert stalls.latest >= end
-    assert stalls.overlap(begin, end) == pytest.approx(end - told[0][0])
+    assert stalls.overlap(begin, end) == pytest.approx(end - max(begin, told[0][0]))
     assert stalls.lag.count >= 1
 
 
@@ -63,8 +63,7 @@ async def test_an_idle_loop_is_woken_less_often_until_a_request_begins() -> None
     async with asyncio.timeout(60):
         while not stalls.idle:  # noqa: ASYNC110 - the beat sets it
             await asyncio.sleep(0.001)
-    rare = stalls.due
     stalls.wake()
     assert not bool(stalls.idle)
-    assert stalls.due < rare + LAG_INTERVAL
+    assert stalls.due <= time.perf_counter() + LAG_INTERVAL
     stalls.stop()
