@@ -5,10 +5,11 @@ What no convention names is called ``gatewatch.``.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from observability.model import PARTS
-from observability.publish.family import MEBI, Distributions, count, gauge, level
+from observability.publish.family import MEBI, Distributions, count, difference, gauge, level
 from observability.publish.stores import caches, operations, pools, redis_server
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def _sizes(of: str, points: list[tuple[Attributes, Distribution]]) -> Distributi
 def _anatomy(anatomy: Sequence[Anatomy]) -> Family:
     points: list[tuple[Attributes, float]] = []
     for route in anatomy:
-        parts = [sum(band.parts[n] for band in route.bands) for n in range(len(PARTS))]
-        rest = max(0.0, sum(band.total for band in route.bands) - sum(parts))
+        parts = [math.fsum(band.parts[n] for band in route.bands) for n in range(len(PARTS))]
+        rest = difference(math.fsum(band.total for band in route.bands), math.fsum(parts))
         for part, seconds in zip((*PARTS, "rest"), (*parts, rest), strict=True):
             points.append(({**_route(route.method, route.route), "part": part}, seconds))
     says = "Where the time of requests went, by what they waited for."

@@ -43,6 +43,11 @@ class Distributions(NamedTuple):
 Family = Numbers | Distributions
 
 
+def difference(whole: float, part: float) -> float:
+    """Return what is left of seconds, to the nanosecond: the noise of floats would make a count that stands go back."""
+    return max(0.0, round(whole - part, 9))
+
+
 def count(name: str, unit: str, says: str, points: list[tuple[Attributes, float]]) -> Numbers:
     """Return a family of what only grows."""
     return Numbers(name, unit, says, "count", points)

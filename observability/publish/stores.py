@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from observability.model import Histogram
-from observability.publish.family import Attributes, Distributions, count, gauge, level
+from observability.publish.family import Attributes, Distributions, count, difference, gauge, level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +27,7 @@ def operations(operations: Sequence[Operation], namespaces: Mapping[str, str]) -
         for error, failed in operation.failed:
             well.subtract(failed)
             points.append(({**what, **_error_attributes(error)}, failed))
+        well.total = difference(well.total, 0.0) if operation.failed else well.total
         points.append((what, well.freeze()))
         items.append((what, operation.items))
     yield Distributions("db.client.operation.duration", "Duration of database client operations.", points)

@@ -140,6 +140,17 @@ def test_operations_that_failed_are_apart(preference: str, well: int, failed: in
     assert rows == (7 if preference == "cumulative" else 1)
 
 
+def test_what_is_left_never_goes_back() -> None:
+    """The seconds of operations that went well stand while others fail, however floats add up."""
+    recorder = Recorder(instance="here")
+    queries = recorder.operations.queries()
+    queries.done("sleep", "SELECT 1", 0.0, 0.1)
+    for _ in range(50):
+        queries.done("sleep", "SELECT 1", 0.0, 0.1, error="TimeoutError")
+        well = _points(_metrics(recorder), "db.client.operation.duration")[-1]
+        assert (well.count, well.sum) == (1, 0.1)
+
+
 def test_sizes_of_bodies_are_bytes() -> None:
     """They are recorded in MiB; each bucket still holds the bytes that it is about, and empty bodies are zeros."""
     sizes = [0, 0, 3, 20, 1000, 1500, 65_536, 70_000]
