@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from math import ceil, log2
+from operator import add
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -158,8 +159,10 @@ class Histogram:
     def add(self, other: Distribution) -> None:
         """Add another distribution's counts."""
         start = other.offset - LOWEST_INDEX
-        for position, count in enumerate(other.counts, start):
-            self.buckets[position] += count
+        end = start + len(other.counts)
+        if start < 0 or end > SIZE:
+            raise IndexError("buckets outside the layout")
+        self.buckets[start:end] = map(add, self.buckets[start:end], other.counts)
         self.total += other.total
 
     def subtract(self, earlier: Distribution) -> None:

@@ -52,13 +52,13 @@ def column_at(ledger: Ledger, second: int, internal: Sequence[str] = ()) -> Colu
     tier = ledger.history.fine
     last = tier.head(second)
     done = tallies(last.requests, internal) if last else {}
-    trailing = Sum.of(tier.heads(second - TRAILING, second))
+    trailing = Sum.of_heads(tier.heads(second - TRAILING, second))
     return _column(ledger, second, TRAILING, trailing, float(sum(tally.count for tally in done.values())), internal)
 
 
 def column_of_step(ledger: Ledger, end: int, step: int, internal: Sequence[str] = ()) -> Column:
     """Return the column of the ``step`` seconds (a multiple of ten) that end at ``end``; unknown where none was heard."""
-    total = Sum.of(ledger.history.coarse.heads(end - step, end))
+    total = Sum.of_heads(ledger.history.coarse.heads(end - step, end))
     return _column(ledger, end, step, total, None, internal) if total.snapshots else Column(at=end)
 
 

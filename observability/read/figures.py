@@ -53,7 +53,8 @@ def last_minute(ledger: Ledger, now: float) -> Stretch:
     """Return what was done in the minute that ends at the newest snapshot, without its inside."""
     end = present(ledger, now)
     last = second_of(end)
-    minute = Sum.of(ledger.history.fine.heads(last - int(WINDOW), last))
+    slots = (tier.head(label) for tier, label in ledger.history.mixed(last - int(WINDOW), last))
+    minute = Sum.of_heads(slot for slot in slots if slot is not None)
     return Stretch(minute, max(end - WINDOW, minute.begin), end)
 
 

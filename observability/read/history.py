@@ -150,3 +150,15 @@ class History:
         if fine:
             self.fine.add(second, slot)
         self.coarse.add(second, slot)
+
+    def mixed(self, begin: int, end: int) -> Iterator[tuple[Tier, int]]:
+        """Yield where (begin, end] is to be found: tens of seconds that lie in it, and single ones before and after."""
+        first, last = self.coarse.end_of(begin), end // TEN * TEN
+        if first >= last:
+            first = last = end
+        for tier, ends in (
+            (self.fine, self.fine.ends(begin, first)),
+            (self.coarse, self.coarse.ends(first, last)),
+            (self.fine, self.fine.ends(last, end)),
+        ):
+            yield from ((tier, label) for label in ends)

@@ -83,17 +83,32 @@ class Sum:
         self.loop_lag = Histogram()
         self.inside = InsideSum(most)
         self._most = most
+        self._frozen: Slot | None = None
 
     @classmethod
-    def of(cls, slots: Iterable[SlotHead]) -> Sum:
+    def of(cls, slots: Iterable[Slot]) -> Sum:
         """Add slots up."""
         total = cls()
         for slot in slots:
             total.add(slot)
         return total
 
-    def add(self, slot: SlotHead) -> None:
-        """Add a slot, or as much of it as there is."""
+    @classmethod
+    def of_heads(cls, slots: Iterable[SlotHead]) -> Sum:
+        """Add up what most readers need of slots."""
+        total = cls()
+        for slot in slots:
+            total.add_head(slot)
+        return total
+
+    def add(self, slot: Slot) -> None:
+        """Add a slot."""
+        self.add_head(slot)
+        self.inside.add(slot)
+
+    def add_head(self, slot: SlotHead) -> None:
+        """Add what most readers need of a slot."""
+        self._frozen = None
         self.begin = min(self.begin, slot.begin)
         self.snapshots += slot.snapshots
         for counts in slot.requests:
@@ -112,15 +127,18 @@ class Sum:
         if slot.hashing:
             self.hashing = _hashing(slot.hashing, self.hashing) if self.hashing else slot.hashing
         self.loop_lag.add(slot.loop_lag)
-        if isinstance(slot, Slot):
-            self.inside.add(slot)
 
     def series(self) -> Iterator[RouteCounts]:
         """Yield the requests."""
         return (RouteCounts(*key, duration.freeze()) for key, duration in self.requests.items())
 
     def freeze(self) -> Slot:
-        """Return the sum as a value."""
+        """Return the sum as a value, the same one until something is added."""
+        if self._frozen is None:
+            self._frozen = self._freeze()
+        return self._frozen
+
+    def _freeze(self) -> Slot:
         return Slot(
             self.begin,
             self.snapshots,

@@ -58,7 +58,11 @@ def store_column(ledger: Ledger, step: int, end: int) -> StoreColumn:
         if not heard_lately(ledger, end):
             return StoreColumn(end)
         fine = ledger.history.fine
-        done, over, length = Sum.of(fine.heads(end - 1, end)), Sum.of(fine.within(end - TRAILING, end)), float(TRAILING)
+        done, over, length = (
+            Sum.of_heads(fine.heads(end - 1, end)),
+            Sum.of(fine.within(end - TRAILING, end)),
+            float(TRAILING),
+        )
     known = max(1.0, end - max(end - length, over.begin))
     counted = known if step > 1 else 1.0
     pools, hashing = over.pools.values(), over.hashing

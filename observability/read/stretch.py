@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FINE_STRETCH = 60
 """Up to so many seconds single seconds are added up, above it tens of seconds."""
 
-_TURN = 8
+_TURN = 4
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ async def add_up(ledger: Ledger, seconds: int, end: float, *, past: bool) -> Str
 
     Of tens of seconds, those that the stretch begins and ends in belong to it. The loop gets its turn between many slots.
     """
-    fine = seconds <= FINE_STRETCH and not past
-    tier = ledger.history.fine if fine else ledger.history.coarse
-    step = 1 if fine else TEN
-    last = tier.end_of(second_of(end))
-    begin = (second_of(end) - seconds) // step * step
+    history, last = ledger.history, second_of(end)
+    if seconds <= FINE_STRETCH and not past:
+        begin = last - seconds
+        places = tuple(history.mixed(begin, last))
+    else:
+        begin, last = (last - seconds) // TEN * TEN, history.coarse.end_of(last)
+        places = tuple((history.coarse, label) for label in history.coarse.ends(begin, last))
     total = Sum()
-    for turn, label in enumerate(tier.ends(begin, last)):
+    for turn, (tier, label) in enumerate(places):
         if (slot := tier.at(label)) is not None:
             total.add(slot)
         if turn % _TURN == _TURN - 1:
