@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from observability.read.slot import Sum
-from observability.read.tally import merged, server_growth, tallies, total_of
+from observability.read.tally import merged, server_growth, total_in
 from observability.read.view import Series
 from observability.read.words import lookups, share
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from observability.model import RedisServer
     from observability.read.ledger import Ledger
+    from observability.read.slot import SlotHead
 
 TRAILING = 10
 """Seconds that percentiles and shares of a column are over."""
@@ -50,21 +51,23 @@ def column_at(ledger: Ledger, second: int, internal: Sequence[str] = ()) -> Colu
     if not heard_lately(ledger, second):
         return Column(at=second)
     tier = ledger.history.fine
-    last = tier.head(second)
-    done = tallies(last.requests, internal) if last else {}
-    trailing = Sum.of_heads(tier.heads(second - TRAILING, second))
-    return _column(ledger, second, TRAILING, trailing, float(sum(tally.count for tally in done.values())), internal)
+    trailing = tuple(tier.heads(second - TRAILING, second))
+    rate = float(total_in(tier.heads(second - 1, second), internal).count)
+    return _column(ledger, second, TRAILING, trailing, rate, internal)
 
 
 def column_of_step(ledger: Ledger, end: int, step: int, internal: Sequence[str] = ()) -> Column:
     """Return the column of the ``step`` seconds (a multiple of ten) that end at ``end``; unknown where none was heard."""
-    total = Sum.of_heads(ledger.history.coarse.heads(end - step, end))
-    return _column(ledger, end, step, total, None, internal) if total.snapshots else Column(at=end)
+    slots = tuple(ledger.history.coarse.heads(end - step, end))
+    return _column(ledger, end, step, slots, None, internal) if slots else Column(at=end)
 
 
-def _column(ledger: Ledger, end: int, length: int, over: Sum, rate: float | None, internal: Sequence[str]) -> Column:
+def _column(
+    ledger: Ledger, end: int, length: int, slots: Sequence[SlotHead], rate: float | None, internal: Sequence[str]
+) -> Column:
     """Return what was done in the ``length`` seconds before ``end``; ``rate`` is theirs too unless it is given."""
-    done = total_of(tallies(over.series(), internal).values())
+    done = total_in(slots, internal)
+    over = Sum.of_heads(msgspec.structs.replace(slot, requests=()) for slot in slots)
     p50, p95, p99 = done.answered.quantiles((0.5, 0.95, 0.99))
     caches, pools = over.caches.values(), over.pools.values()
     known = max(1.0, end - max(float(end - length), over.begin))

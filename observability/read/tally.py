@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from observability.model import RedisServer, RouteCounts
+    from observability.read.slot import SlotHead
 
 
 class Tally:
@@ -38,6 +39,16 @@ def tallies(requests: Iterable[RouteCounts], internal: Sequence[str]) -> dict[tu
         if counts.duration.counts and not is_internal(counts.route, internal):
             found.setdefault((counts.method, counts.route), Tally()).add(counts)
     return found
+
+
+def total_in(slots: Iterable[SlotHead], internal: Sequence[str]) -> Tally:
+    """Return the tally of all that slots have, but for internal routes."""
+    total = Tally()
+    for slot in slots:
+        for counts in slot.requests:
+            if not is_internal(counts.route, internal):
+                total.add(counts)
+    return total
 
 
 def total_of(parts: Iterable[Tally]) -> Tally:
