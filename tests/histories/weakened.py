@@ -132,8 +132,8 @@ def joins_until_the_fill_is_heard_of(patch: pytest.MonkeyPatch) -> None:
 
     begin = CacheAside.__init__
 
-    def init(self: CacheAside, *arguments: Any) -> None:
-        begin(self, *arguments)
+    def init(self: CacheAside, *arguments: Any, **options: Any) -> None:
+        begin(self, *arguments, **options)
         self._flights = Lingering()
 
     patch.setattr(CacheAside, "__init__", init)
