@@ -113,7 +113,9 @@ class Queries:
         known = self._known.get(name)
         if known is None:
             attributes = (*self._server, ("db.query.summary", name), ("db.query.text", " ".join(sql.split())))
-            known = self._known[name] = self._operations.of("postgresql", name), attributes
+            known = self._operations.of("postgresql", name), attributes
+            if len(self._known) < MOST_OPERATIONS:
+                self._known[name] = known
         meter, attributes = known
         meter.done(end - begin, rows, code or error)
         how: Attributes = (("db.response.status_code", code),) if code else (("db.response.returned_rows", rows),)
@@ -131,11 +133,11 @@ class Commands:
         self._operations = operations
         self._server = _server("redis", namespace, address, port)
         self._target = f" {address}:{port}" if port else f" {address}" if address else ""
-        self._known: dict[str, tuple[OperationMeter, str, Attributes]] = {}
+        self._spans: dict[str, tuple[str, Attributes]] = {}
 
     def done(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
         """Count a round trip; ``items`` are its keys or commands, ``error`` is its kind or, in capitals, Redis's code for it."""
-        self._of(name)[0].done(end - begin, items, error)
+        self._operations.of("redis", name).done(end - begin, items, error)
 
     def waited(self, name: str, begin: float, end: float, items: int = 1, error: str = "") -> None:
         """Tell the running request that it waited for a round trip, from its asking to its answer."""
@@ -148,14 +150,11 @@ class Commands:
 
     def span(self, name: str) -> tuple[str, Attributes]:
         """Return name and attributes of a span."""
-        _, span, attributes = self._of(name)
-        return span, attributes
-
-    def _of(self, name: str) -> tuple[OperationMeter, str, Attributes]:
-        known = self._known.get(name)
+        known = self._spans.get(name)
         if known is None:
-            attributes = (*self._server, ("db.operation.name", name))
-            known = self._known[name] = self._operations.of("redis", name), name + self._target, attributes
+            known = name + self._target, (*self._server, ("db.operation.name", name))
+            if len(self._spans) < MOST_OPERATIONS:
+                self._spans[name] = known
         return known
 
 
