@@ -89,7 +89,7 @@ def _wait_for_figures(page: Page) -> None:
     """Wait for a live page, and for its charts to have taken points."""
     page.locator(".live.good").wait_for()
     if page.locator(".uplot").count():
-        page.locator(".u-legend .u-value", has_text=re.compile(r"\d")).first.wait_for()
+        page.locator(".u-legend tr:not(:first-child) .u-value", has_text=re.compile(r"\d")).first.wait_for()
     page.wait_for_timeout(1500)  # one more event, so that the picture shows the page in motion
 
 

@@ -49,8 +49,8 @@ export function drawMarks(plot, marks, colour) {
     const x = Math.round(plot.valToPos(mark.at, "x", true));
     ctx.strokeStyle = ctx.fillStyle = colour(KINDS[mark.kind] ?? "--soft");
     if (mark.until) {
-      ctx.globalAlpha = 0.06;
-      ctx.fillRect(x, bbox.top, plot.valToPos(mark.until, "x", true) - x, bbox.height);
+      ctx.globalAlpha = 0.45; // a bar along the top for as long as it lasted
+      ctx.fillRect(x, bbox.top - 3 * devicePixelRatio, plot.valToPos(mark.until, "x", true) - x, 3 * devicePixelRatio);
       ctx.globalAlpha = 1;
     }
     line(ctx, x, bbox);
