@@ -191,7 +191,7 @@ def _sampling(recorder: Recorder) -> Knob:
         sample,
         name="sampling",
         label="Sampling",
-        about="The share of requests whose trace is kept by chance, besides those that are slow or fail.",
+        about="The share of requests whose trace is kept by chance, besides those that are slow or fail. For good, name OTEL_TRACES_SAMPLER=parentbased_traceidratio, too.",
         group="Telemetry",
         kind="share",
         least=0,
