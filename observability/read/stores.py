@@ -16,10 +16,11 @@ from observability.read.view import Latency
 from observability.read.words import lookups, share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from observability.model import CacheCounts, Histogram, Slo
     from observability.read.ledger import Ledger
+    from observability.read.slot import Slot
     from observability.read.stretch import Stretch
 
 System = Literal["postgresql", "redis"]
@@ -50,7 +51,7 @@ class StoreColumn(msgspec.Struct, frozen=True):
 def store_column(ledger: Ledger, step: int, end: int) -> StoreColumn:
     """Return what the stores did in the ``step`` seconds that end at ``end``."""
     if step > 1:
-        done = over = Sum.of(ledger.history.coarse.within(end - step, end))
+        done = over = _stores(ledger.history.coarse.within(end - step, end))
         length = float(step)
         if not over.snapshots:
             return StoreColumn(end)
@@ -58,11 +59,8 @@ def store_column(ledger: Ledger, step: int, end: int) -> StoreColumn:
         if not heard_lately(ledger, end):
             return StoreColumn(end)
         fine = ledger.history.fine
-        done, over, length = (
-            Sum.of_heads(fine.heads(end - 1, end)),
-            Sum.of(fine.within(end - TRAILING, end)),
-            float(TRAILING),
-        )
+        done, over = _stores(fine.within(end - 1, end)), _stores(fine.within(end - TRAILING, end))
+        length = float(TRAILING)
     known = max(1.0, end - max(end - length, over.begin))
     counted = known if step > 1 else 1.0
     pools, hashing = over.pools.values(), over.hashing
@@ -84,6 +82,11 @@ def store_column(ledger: Ledger, step: int, end: int) -> StoreColumn:
         memory_used=memory[-1] if memory else None,
         families={name: _family(c, over.caches[name], counted) for name, c in done.caches.items()},
     )
+
+
+def _stores(slots: Iterable[Slot]) -> Sum:
+    """Add up what slots say of the stores, and leave out what they say of routes, which is most of it."""
+    return Sum.of(msgspec.structs.replace(slot, requests=(), anatomy=(), bodies=()) for slot in slots)
 
 
 def _operations(over: Sum, system: System) -> Histogram:
