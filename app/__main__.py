@@ -15,7 +15,6 @@ import click
 
 from app import __version__
 from app.alerts_command import alerts_commands
-from app.board import Board
 from app.commands import seed_command, user_commands
 from app.hash_command import hash_commands
 from app.priority import quietly
@@ -189,16 +188,15 @@ cli.add_command(alerts_commands)
 
 @cli.command("_worker", hidden=True)
 @click.option("--listen-fd", type=int, required=True)
-@click.option("--board-fd", type=int, required=True)
 @click.option("--control-fd", type=int, required=True)
 @click.option("--number", type=int, required=True)
-def worker(listen_fd: int, board_fd: int, control_fd: int, number: int) -> NoReturn:
+def worker(listen_fd: int, control_fd: int, number: int) -> NoReturn:
     """Serve requests; the launcher starts this."""
     # Reading the server's code takes most of a second, which is not to be taken from the workers that serve already.
     serving = quietly(partial(importlib.import_module, "app.worker"))
     settings = Settings.from_environment(os.environ)
     listener, control = socket.socket(fileno=listen_fd), socket.socket(fileno=control_fd)
-    sys.exit(serving.run_worker(settings, listener, control, number, Board(board_fd)))
+    sys.exit(serving.run_worker(settings, listener, control, number))
 
 
 def main() -> None:

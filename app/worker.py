@@ -21,7 +21,6 @@ from sanic.application.state import ApplicationServerInfo
 from sanic.http.constants import HTTP
 
 from app import __version__
-from app.accepting import EvenServer
 from app.control import Control
 from app.database_cpu import DatabaseCpu
 from app.load import LauncherLoad
@@ -34,13 +33,10 @@ from observability.record import logs
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sanic import Sanic
     from sanic.server.async_server import AsyncioServer
     from sanic.server.protocols.http_protocol import HttpProtocol
 
-    from app.board import Board
     from app.settings import Settings
 
 DRAIN_SECONDS = 5.1
@@ -58,23 +54,16 @@ TELEMETRY_PATIENCE = 0.3
 _log = logging.getLogger("gatewatch")
 
 
-def run_worker(
-    settings: Settings, listener: socket.socket, control: socket.socket, number: int, board: Board | None = None
-) -> int:
-    """Serve until SIGTERM, or until the launcher at the other end of ``control`` is gone; return the exit code.
-
-    With a board, connections are shared out evenly among the workers on it.
-    """
+def run_worker(settings: Settings, listener: socket.socket, control: socket.socket, number: int) -> int:
+    """Serve until SIGTERM, or until the launcher at the other end of ``control`` is gone; return the exit code."""
     logging.basicConfig(level=logging.WARNING, handlers=[logs.handler(settings.log, {"worker": number})])
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it is meant to
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the launcher's business
-    uvloop.run(_serve(settings, listener, control, number, board))
+    uvloop.run(_serve(settings, listener, control, number))
     return 0
 
 
-async def _serve(
-    settings: Settings, listener: socket.socket, control_end: socket.socket, number: int, board: Board | None
-) -> None:
+async def _serve(settings: Settings, listener: socket.socket, control_end: socket.socket, number: int) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     control = await Control.open(control_end)
@@ -101,7 +90,7 @@ async def _serve(
         app = quietly(partial(create_app, settings, parts.services, telemetry, load, tuning))
         protocol = create_protocol(settings, telemetry)
         quietly(_settle_heap)
-        server = await listen(app, listener, protocol, number, board)
+        server = await listen(app, listener, protocol)
         parts.services.health.state = "serving"
         control.say("ready")
         if number == 1 and (warning := await eviction_warning(redis)):
@@ -120,22 +109,13 @@ def _settle_heap() -> None:
     gc.freeze()
 
 
-async def listen(
-    app: Sanic[Any, Any],
-    listener: socket.socket,
-    protocol: type[asyncio.Protocol],
-    number: int = 1,
-    board: Board | None = None,
-) -> AsyncioServer:
+async def listen(app: Sanic[Any, Any], listener: socket.socket, protocol: type[asyncio.Protocol]) -> AsyncioServer:
     """Start an application on a listening socket; nothing is accepted before it is ready."""
-    shared = listener.dup() if board else None
     server = await app.create_server(
         sock=listener, protocol=protocol, backlog=BACKLOG, asyncio_server_kwargs={"start_serving": False}
     )
     if server is None:
         raise RuntimeError("Sanic made no server")
-    if board and shared:
-        _share_evenly(server, shared, protocol, board, number)
     # Sanic drops an empty Alt-Svc header from every response only if it knows which protocols are served.
     app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     await server.startup()
@@ -144,17 +124,6 @@ async def listen(
     await server.after_start()
     app.set_serving(True)
     return server
-
-
-def _share_evenly(server: Any, listener: socket.socket, protocol: Any, board: Board, number: int) -> None:
-    """Have connections accepted by one of ours in place of the loop's own server, which takes what it can get."""
-    server.server.close()
-
-    def connect(connections: set[Any]) -> Callable[[], asyncio.Protocol]:
-        return partial(protocol, loop=server.loop, app=server.app, connections=connections)
-
-    server.server = EvenServer(listener, connect, board, number)
-    server.connections = server.server.connections
 
 
 async def _until(*events: asyncio.Event) -> None:
@@ -175,9 +144,6 @@ async def drain(server: AsyncioServer, protocol: Any) -> None:
     """Take no new connection and let every connection end after the request it is working on."""
     protocol.draining = True
     server.close()
-    taking: Any = server.server
-    if isinstance(taking, EvenServer):
-        await taking.wait_closed()
     await server.before_stop()
     connections: set[HttpProtocol] = server.connections
     loop = asyncio.get_running_loop()

@@ -23,17 +23,11 @@ class Crew:
     """Keeps `size` workers running until it is stopped.
 
     Workers that die before any was ever ready are a broken start and no accident: after `FAILED_STARTS` of them
-    `failed` holds the error. `gone` is told the number of each that has died.
+    `failed` holds the error.
     """
 
-    def __init__(
-        self,
-        size: int,
-        spawn: Callable[[int], Awaitable[Worker]],
-        say: Callable[[str], None],
-        gone: Callable[[int], None] = lambda _: None,
-    ) -> None:
-        self._size, self._spawn, self._say, self._gone = size, spawn, say, gone
+    def __init__(self, size: int, spawn: Callable[[int], Awaitable[Worker]], say: Callable[[str], None]) -> None:
+        self._size, self._spawn, self._say = size, spawn, say
         self._workers: dict[int, Worker] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._all_ready = asyncio.Event()
@@ -77,7 +71,6 @@ class Crew:
                 await asyncio.sleep(max(1.0, backoff.after(0)))
                 continue
             code = await self._live(worker)
-            self._gone(number)
             del self._workers[number]
             lived = time.monotonic() - worker.started
             wait = backoff.after(lived)

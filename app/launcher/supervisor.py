@@ -12,7 +12,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from app.board import Board
 from app.launcher.banner import Running, banner
 from app.launcher.crew import Crew
 from app.launcher.errors import LauncherError
@@ -76,7 +75,6 @@ class Launcher:
         self._started = time.monotonic()
         self._run = secrets.token_hex(8)
         self._listener: socket.socket | None = None
-        self._board_fd: int | None = None
         self._crew: Crew | None = None
         self._load: LoadRuns | None = None
         self._servers = Servers(
@@ -152,12 +150,10 @@ class Launcher:
         if listener is None:
             raise LauncherError("there is no listening socket")
 
-        board_fd = self._board_fd = Board.make(self._settings.workers)
-
         async def start(number: int) -> Worker:
-            return await spawn(number, self._program, listener, board_fd, environment, load.answer)
+            return await spawn(number, self._program, listener, environment, load.answer)
 
-        self._crew = Crew(self._settings.workers, start, self._say, gone=Board(board_fd).leave)
+        self._crew = Crew(self._settings.workers, start, self._say)
         self._crew.start()
         await self._crew.until_ready()
 
@@ -206,8 +202,6 @@ class Launcher:
             self._listener.close()
         if self._crew is not None:
             await self._crew.stop(DRAIN_PATIENCE, self._hasten)
-        if self._board_fd is not None:
-            os.close(self._board_fd)
         if self._load is not None:
             await self._load.stop(LOAD_PATIENCE)
         await self._servers.stop(SERVER_PATIENCE)

@@ -92,7 +92,6 @@ async def spawn(
     number: int,
     program: Sequence[str],
     listener: socket.socket,
-    board: int,
     environment: Mapping[str, str],
     answer: Answer,
 ) -> Worker:
@@ -107,11 +106,10 @@ async def spawn(
             *program,
             "_worker",
             f"--listen-fd={listener.fileno()}",
-            f"--board-fd={board}",
             f"--control-fd={theirs.fileno()}",
             f"--number={number}",
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(listener.fileno(), board, theirs.fileno()),
+            pass_fds=(listener.fileno(), theirs.fileno()),
             process_group=0,
             env=dict(environment),
         )

@@ -1,9 +1,8 @@
-"""Claims about connections among the workers of an instance, and about the start of another worker beside them."""
+"""A claim about the start of another worker beside one that serves."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -34,29 +33,6 @@ def asking() -> Iterator[Callable[[Serve, int], None]]:
                 assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
         yield ask
-
-
-def test_connections_are_shared_out_evenly(running: Serve, asking: Callable[[Serve, int], None]) -> None:
-    """Of forty connections, each of two workers has its fifteen at least."""
-    asking(running, 40)
-    shares = [_connections(worker, running.port) for worker in running.workers()]
-    assert len(shares) == 2
-    assert min(shares) >= 15
-
-
-def test_frozen_worker_does_not_keep_others_from_accepting(
-    running: Serve, asking: Callable[[Serve, int], None]
-) -> None:
-    """While one worker stands still, the other takes all connections; afterwards the first catches up."""
-    frozen = running.workers()[0]
-    frozen.send_signal(signal.SIGSTOP)
-    try:
-        asking(running, 30)
-        before = _connections(frozen, running.port)
-    finally:
-        frozen.send_signal(signal.SIGCONT)
-    asking(running, 30)
-    assert _connections(frozen, running.port) - before >= 20
 
 
 def test_replacement_takes_connections_while_its_sibling_serves(
