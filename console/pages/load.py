@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from console.pages.page import Action, Ask, Download, File, Outcome, Page, Refused
-from console.ports import LoadRefused
+from console.ports import LoadRefused, NoLoad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from console.pages.page import Host
     from console.ports import ReportFile
 
 _REPORTS = {"report.html": "text/html; charset=utf-8", "result.json": "application/json"}
@@ -25,6 +26,11 @@ class LoadPage(Page):
     key = "l"
     charts = False
     parts = ("actions", "load")
+
+    @classmethod
+    def of(cls, host: Host) -> Self | None:
+        """Exist where the host runs load."""
+        return None if isinstance(host.load, NoLoad) else cls(host)
 
     async def look(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 - the same at all times
         """Ask for the latest runs: the one going on and the one before."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 import console
-from console.pages import PAGES
-from console.pages.page import Action, Ask, Download, File, NothingThere, Outcome, Page, Refused, asked
+from console.pages import PAGES, pages_for
+from console.pages.page import Action, Ask, Download, File, Host, NothingThere, Outcome, Page, Refused, asked
+from console.ports import NoLoad
 from console.static_files import FOLDER
 from observability.read.detail import Period
 
@@ -145,6 +146,12 @@ def test_columns_are_as_fine_as_they_are_kept(period: Period, step: int) -> None
 def test_time_is_read_from_the_query(given: dict[str, str], period: Period) -> None:
     """A range is kept within what can be shown."""
     assert asked(BookPage, given.get).period == period
+
+
+def test_what_the_host_does_not_hand_in_has_no_page(served: Served) -> None:
+    """A host that runs no load has no page of it; the first page is always there."""
+    assert "load" not in pages_for(Host(feed=served.feed, load=NoLoad(), service="Test"))
+    assert {"overview", "load"} <= set(pages_for(Host(feed=served.feed, load=served.load, service="Test")))
 
 
 def test_pages_do_not_get_in_each_others_way() -> None:
