@@ -89,7 +89,7 @@ class RouteMeter:
         self.bodies[0].record(request / _MIB)
         self.bodies[1].record(response / _MIB)
 
-    def add_sizes(self, responses: Sequence[int]) -> None:
+    def add_sizes(self, responses: Sequence[float]) -> None:
         """Count requests without bodies, whose responses' have these sizes, in ascending order."""
         if self.bodies is None:
             self.bodies = Histogram(), Histogram()

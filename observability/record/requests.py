@@ -38,8 +38,9 @@ _Key = tuple[str, str, int, str]
 class Series:
     """Requests that ended alike.
 
-    Those of a hot series wait in ``waiting``, as (seconds, seconds that Redis took, bytes of the response's body, begin),
-    until ``fold`` counts them all at once. When as many as ``due`` wait, something else is to be done than to wait.
+    Those of a hot series wait in ``waiting`` until ``fold`` counts them all at once. Each is four numbers: seconds, seconds that
+    Redis took, bytes of the response's body, begin. They lie there flat, since a tuple each would keep the garbage
+    collector busy. When ``waiting`` is as long as ``due``, something else is to be done than to wait.
     """
 
     __slots__ = ("_frozen", "_stalls", "due", "exemplars", "histogram", "key", "lucky_at", "route", "waiting")
@@ -49,7 +50,7 @@ class Series:
         self.route = route
         self.histogram = Histogram()
         self.histogram.split_at(bounds)
-        self.waiting: list[tuple[float, float, int, float]] = []
+        self.waiting: list[float] = []
         self.due = 0.0
         self.lucky_at = 0.0
         """Which of those that wait is to be kept by chance; 0 before that was drawn."""
@@ -73,23 +74,25 @@ class Series:
 
     def wait(self) -> None:
         """Find out how many may wait until something is to be done."""
-        timed = len(self.waiting) // TIMED_EVERY * TIMED_EVERY + TIMED_EVERY
-        self.due = min(timed, self.lucky_at, MOST_WAITING)
+        timed = len(self.waiting) // 4 // TIMED_EVERY * TIMED_EVERY + TIMED_EVERY
+        self.due = 4 * min(timed, self.lucky_at, MOST_WAITING)
 
     def fold(self) -> None:
         """Count what waits."""
         waiting, self.waiting = self.waiting, []
-        self.lucky_at -= len(waiting)
+        self.lucky_at -= len(waiting) // 4
         self.wait()
+        unsorted = waiting[::4]
         stalled: list[float] = []
-        waiting.sort()
-        seconds = [each[0] for each in waiting]
-        redis = [each[1] for each in waiting]
-        if self._stalls.latest > min([each[3] for each in waiting]):
-            stalled = [self._stalls.overlap(begin, begin + took) for took, _, _, begin in waiting]
+        order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
+        seconds = [unsorted[place] for place in order]
+        redis = [waiting[4 * place + 1] for place in order]
+        if self._stalls.latest > min(waiting[3::4]):
+            begins = [waiting[4 * place + 3] for place in order]
+            stalled = [self._stalls.overlap(begin, begin + took) for begin, took in zip(begins, seconds, strict=True)]
             redis = [max(0.0, took - late) for took, late in zip(redis, stalled, strict=True)]
         self.route.add_sorted(self.histogram.record_sorted(seconds), seconds, stalled, redis)
-        self.route.add_sizes(sorted([each[2] for each in waiting]))
+        self.route.add_sizes(sorted(waiting[2::4]))
 
     def freeze(self) -> RouteCounts:
         """Return its counts as a value; when it did not move since the last call that costs nothing."""

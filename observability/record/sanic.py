@@ -193,7 +193,7 @@ class _RecordedProtocol(WebSocketProtocol):
         self.first_byte = 0.0
         self.recorder.in_flight -= 1
         seconds, waiting = ended - begin, series.waiting
-        waiting.append((seconds, told - asked, size, begin))
+        waiting.extend((seconds, told - asked, size, begin))
         if len(waiting) >= series.due or seconds > series.route.slow or self.called(head):
             self._look(series, ended, asked, told, head, read)
 
@@ -208,12 +208,13 @@ class _RecordedProtocol(WebSocketProtocol):
     ) -> None:
         """See what there is to do about the request that is the last to wait to be counted."""
         recorder, waiting = self.recorder, series.waiting
-        count, ratio = len(waiting), recorder.sampling.ratio
+        count, ratio = len(waiting) // 4, recorder.sampling.ratio
         if not series.lucky_at:
             series.draw(ratio, count - 1)
         lucky = count == series.lucky_at
-        if lucky or waiting[-1][0] > series.route.slow or self.called(head):
-            _, _, size, begin = waiting.pop()
+        if lucky or waiting[-4] > series.route.slow or self.called(head):
+            size, begin = int(waiting[-2]), waiting[-1]
+            del waiting[-4:]
             now = Current(begin, read(head), recorder.sampling)
             now.lucky = lucky
             if not recorder.propagation.plain:
@@ -226,7 +227,7 @@ class _RecordedProtocol(WebSocketProtocol):
         series.wait()
         if not count % TIMED_EVERY:
             recorder.note_cost(time.perf_counter() - ended)
-        if len(waiting) >= MOST_WAITING:
+        if len(waiting) >= 4 * MOST_WAITING:
             began = time.perf_counter()
             series.fold()
             recorder.note_cost((time.perf_counter() - began) / TIMED_EVERY, 0)

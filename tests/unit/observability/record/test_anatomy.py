@@ -93,7 +93,7 @@ def test_hot_requests_are_counted_as_if_one_by_one() -> None:
     for n in range(1500):
         seconds, size = chance.lognormvariate(-1, 0.7), chance.randrange(500)
         begin = 10.0 if n % 3 else 5.3 - min(0.2, seconds / 4)
-        series.waiting.append((seconds, seconds / 2, size, begin))
+        series.waiting.extend((seconds, seconds / 2, size, begin))
         made = Current(begin, None, HeadSampling())
         made.spend(REDIS, begin, begin + seconds / 2)
         parts = parts_of(made, begin + seconds, stalls)
