@@ -64,6 +64,12 @@ class Keeper:
         self.fresh.clear()
         return taken
 
+    def refuses(self, why: Why) -> bool:
+        """Return whether one more this second is too many; if so it is counted as refused."""
+        too_many = self._left[why] <= 0
+        self._refused += too_many
+        return too_many
+
     def why(self, series: Series, seconds: float, request: Current) -> Why | None:
         """Return why a request is to be kept, None when it is not."""
         _, _, status, error = series.key

@@ -212,7 +212,8 @@ class _RecordedProtocol(WebSocketProtocol):
         if not series.lucky_at:
             series.draw(ratio, count - 1)
         lucky = count == series.lucky_at
-        if lucky or waiting[-4] > series.route.slow or self.called(head):
+        slow, keeper = waiting[-4] > series.route.slow, recorder.keeper
+        if lucky or self.called(head) or (slow and keeper is not None and not keeper.refuses("slow")):
             size, begin = int(waiting[-2]), waiting[-1]
             del waiting[-4:]
             now = Current(begin, read(head), recorder.sampling)
