@@ -127,8 +127,17 @@ class Console:
 
         return show
 
-    async def _page(self, request: Request, cookie: str, page: Page, ask: Ask, refused: Refused | None = None) -> str:
+    async def _page(
+        self,
+        request: Request,
+        cookie: str,
+        page: Page,
+        ask: Ask,
+        refused: Refused | None = None,
+        shown: Mapping[str, Any] | None = None,
+    ) -> str:
         look = await self._renderer.look(page, ask)
+        look.context.update(shown or {})
         theme = request.cookies.get("console_theme") or ""
         return self._renderer.page(
             look,
@@ -152,6 +161,9 @@ class Console:
                 return html(text, status=409)
             if wants_json(request):
                 return json(outcome.answer)
+            if outcome.shown:
+                ask = asked(page, request.args.get, path)
+                return html(await self._page(request, cookie, page, ask, shown=outcome.shown))
             return redirect(self._renderer.url(outcome.page, Ask(), **outcome.arguments) or self._base, status=303)
 
         return do

@@ -91,7 +91,7 @@ class Renderer:
         """Render a whole page. ``notice`` is a sentence about what the visitor just asked for, ``field`` the input it is about."""
         context = look.context | {"form_token": form_token, "theme": theme, "notice": notice, "field": field}
         context["script"] = self._static.find(f"pages/{look.page}.js") is not None
-        context["step"] = look.context["ask"].step(look.context["view"].at)
+        context.setdefault("step", look.context["ask"].step(look.context["view"].at))
         return self._environment.get_template(f"{look.page}.html").render(context)
 
     def login(self, *, wrong: bool = False, onward: bool = False) -> str:

@@ -78,11 +78,15 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of an action: the page to show next with its arguments, and what a script is told."""
+    """What came of an action: the page to show next with its arguments, and what a script is told.
+
+    ``shown`` is for what only the action's own page shows, once: its template is rendered with it at once.
+    """
 
     page: str
     arguments: dict[str, str] = {}
     answer: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
 
 
 class File(msgspec.Struct, frozen=True):
