@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from app.control import Control, LauncherGone
-from app.load_limits import flags_for, most_of
+from app.load_limits import flags_for, most_of, offered
 from app.load_results import columns_of, compared
 from console.ports import AS_DECLARED, LoadRefused, LoadRun, ScenarioCard
 from loadgen.history import read_runs
-from loadgen.plan import scenarios
 from loadgen.results import RUN_ID
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class LauncherLoad:
 
     def scenarios(self) -> Sequence[ScenarioCard]:
         """List what can be started."""
-        return [_card(known) for known in scenarios()]
+        return [_card(known) for known in offered()]
 
     async def start(self, scenario: str, changes: LoadChanges = AS_DECLARED) -> str:
         """Start a run of a known scenario against this service; return its id."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.trial_words import moved, outcome
-from console.ports import LoadChanges, LoadRefused
+from console.ports import AS_DECLARED, LoadRefused
 from console.tuning import SettingRefused, Trial, TrialRefused
 from loadgen.errors import LoadError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.live import Live
     from app.trial_files import TrialFiles
-    from console.ports import Feed, LoadControl, LoadRun
+    from console.ports import Feed, LoadChanges, LoadControl, LoadRun
 
 SCENARIO = "tune"
 SETTLE_SECONDS = 3.0
@@ -47,7 +47,7 @@ class _Ended(Exception):
 
 
 class ServiceTrials:
-    """Implements the console's Trials. A run lasts ``seconds``, None for the scenario's own length."""
+    """Implements the console's Trials. Runs are of one scenario."""
 
     def __init__(
         self,
@@ -56,13 +56,12 @@ class ServiceTrials:
         live: Live,
         feed: Feed,
         *,
-        seconds: float | None = None,
         settle: float = SETTLE_SECONDS,
         poll: float = POLL_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._files, self._load, self._live, self._feed = files, load, live, feed
-        self._seconds, self._settle, self._poll = seconds, settle, poll
+        self._settle, self._poll = settle, poll
         self._clock = clock
         self._going: asyncio.Task[None] | None = None
         self._trial: Trial | None = None
@@ -71,8 +70,8 @@ class ServiceTrials:
         """Say why none can be started, or None."""
         return self._load.refusal() or self._live.refusal()
 
-    async def start(self, changes: Sequence[tuple[str, str]]) -> str:
-        """Start one; raise TrialRefused."""
+    async def start(self, changes: Sequence[tuple[str, str]], load: LoadChanges | None = None) -> str:
+        """Start one, of runs with these changes and a seed of its own; raise TrialRefused."""
         if why := self.refusal():
             raise TrialRefused(why)
         try:
@@ -89,7 +88,7 @@ class ServiceTrials:
             tuple(wanted),
         )
         await self._take(trial)
-        self._going = asyncio.create_task(self._go(), name="trial")
+        self._going = asyncio.create_task(self._go(load or AS_DECLARED), name="trial")
         return trial.trial
 
     async def stop(self, trial: str) -> None:
@@ -120,11 +119,11 @@ class ServiceTrials:
             self._files.let_go()
             raise TrialRefused(f"The trial cannot be kept: {error}.") from None
 
-    async def _go(self) -> None:
+    async def _go(self, load: LoadChanges) -> None:
         """Run it to some end; whatever that is, it is told, and no change is left that was not judged."""
         made: list[int] = []
         try:
-            await self._try(made)
+            await self._try(made, load)
         except _Ended as error:
             words = f"{error} {await self._take_back(made)}".strip()
             await self._tell(state=error.state, words=words)
@@ -137,25 +136,25 @@ class ServiceTrials:
         finally:
             self._files.let_go()
 
-    async def _try(self, made: list[int]) -> None:
-        trial, seed = self._trial, secrets.randbelow(2**31)
+    async def _try(self, made: list[int], load: LoadChanges) -> None:
+        trial, load = self._trial, msgspec.structs.replace(load, seed=secrets.randbelow(2**31))
         if trial is None:
             return
-        before = await self._run(seed, "before", 0.0)
+        before = await self._run(load, "before", 0.0)
         await self._tell(state="changing", progress=0.5)
         for name, _, value in trial.changes:
             made.append((await self._live.change(name, value)).number)
         await asyncio.sleep(self._settle)
         await self._tell(state="after")
-        after = await self._run(seed, "after", 0.5)
+        after = await self._run(load, "after", 0.5)
         comparison = await self._load.compare(before.run, after.run)
         parts = await moved(self._feed, before, after)
         words = outcome(comparison, after, parts)
         await self._tell(state="done", progress=1.0, comparison=comparison, moved=parts, words=words)
 
-    async def _run(self, seed: int, which: str, progress: float) -> LoadRun:
+    async def _run(self, load: LoadChanges, which: str, progress: float) -> LoadRun:
         """Send the load once and return the run that it was."""
-        run = await self._load.start(SCENARIO, LoadChanges(seed=seed, seconds=self._seconds))
+        run = await self._load.start(SCENARIO, load)
         await self._tell(**{which: run})
         begun = self._clock()
         while True:

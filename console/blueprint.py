@@ -145,6 +145,7 @@ class Console:
             theme=theme if theme in {"light", "dark"} else "",
             notice=str(refused or ""),
             field=refused.field if refused else "",
+            given=refused.given if refused else {},
         )
 
     def _done(self, page: Page, action: Action) -> Handler:

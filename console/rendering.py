@@ -6,6 +6,7 @@ What a script puts on the page is therefore what the server would have put there
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -87,9 +88,22 @@ class Renderer:
         names = SHELL + self._pages[look.page].parts
         return {name: self._environment.get_template(f"_{name}.html").render(look.context) for name in names}
 
-    def page(self, look: Look, *, form_token: str, theme: str = "", notice: str = "", field: str = "") -> str:
-        """Render a whole page. ``notice`` is a sentence about what the visitor just asked for, ``field`` the input it is about."""
+    def page(
+        self,
+        look: Look,
+        *,
+        form_token: str,
+        theme: str = "",
+        notice: str = "",
+        field: str = "",
+        given: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
+        """Render a whole page. ``notice`` is a sentence about what the visitor just asked for, ``field`` the input it is about.
+
+        ``given`` is how a form that was refused had been filled in.
+        """
         context = look.context | {"form_token": form_token, "theme": theme, "notice": notice, "field": field}
+        context["given"] = given
         context["script"] = self._static.find(f"pages/{look.page}.js") is not None
         context.setdefault("step", look.context["ask"].step(look.context["view"].at))
         return self._environment.get_template(f"{look.page}.html").render(context)

@@ -12,6 +12,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from console.ports import LoadChanges
+
 Kind = Literal["integer", "seconds", "share", "switch"]
 """A switch is "on" or "off", a share is 0 to 1; all values travel as text, as in the environment."""
 
@@ -224,8 +226,11 @@ class Trials(Protocol):
     def refusal(self) -> str | None:
         """Return why none can be started here, or None."""
 
-    async def start(self, changes: Sequence[tuple[str, str]]) -> str:
-        """Try settings (name, value) that are not yet in force, and leave them in force; raise TrialRefused."""
+    async def start(self, changes: Sequence[tuple[str, str]], load: LoadChanges | None = None) -> str:
+        """Try settings (name, value) that are not yet in force, and leave them in force; raise TrialRefused.
+
+        ``load`` changes the load of both runs; its seed is the trial's own.
+        """
 
     async def stop(self, trial: str) -> None:
         """End a trial and take its change back; raise TrialRefused."""

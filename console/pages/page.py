@@ -36,11 +36,15 @@ _LONGEST_ARGUMENT = 256
 
 
 class Refused(Exception):
-    """What was asked for is not done; the message is a sentence, ``field`` the input that it is about."""
+    """What was asked for is not done; the message is a sentence, ``field`` the input that it is about.
 
-    def __init__(self, sentence: str, field: str = "") -> None:
+    ``given`` is the form as it was filled in, to be shown so again.
+    """
+
+    def __init__(self, sentence: str, field: str = "", given: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
         self.field = field
+        self.given = given or {}
 
 
 class NothingThere(Exception):

@@ -7,6 +7,8 @@
 //     thresholds: [{ value, label, right }],
 //     samples: "rate",                    the column to count samples by, told on hover
 //     clock: false,                       no times under it, when another chart stands below
+//     columns, marks, sync,               its own instead of the stream's, and those it shares a cursor with: it zooms by itself
+//     elapsed: true,                      its columns are seconds after a start, not moments
 //   })
 
 import { colours, drawMarks, drawThresholds, markAt } from "./drawing.js";
@@ -58,22 +60,22 @@ export class Chart {
   }
 
   data() {
-    const length = columns.at.length;
-    const of = (name) => columns[name] ?? Array(length).fill(null);
+    const source = this.spec.columns ?? columns;
+    const of = (name) => source[name] ?? Array(source.at.length).fill(null);
     const drawn = this.spec.lines.map(({ column }) => of(column));
-    return [columns.at, ...drawn, ...(this.spec.samples ? [samples(of(this.spec.samples))] : [])];
+    return [source.at, ...drawn, ...(this.spec.samples ? [samples(of(this.spec.samples))] : [])];
+  }
+
+  // Other columns of its own.
+  feed(own, marked = []) {
+    Object.assign(this.spec, { columns: own, marks: marked });
+    if (this.plot) this.show();
   }
 
   show() {
     this.plot.setData(this.data());
     rest(this.plot);
   }
-}
-
-// Columns from elsewhere than the stream, on the same time: those of a load run.
-export function put(points) {
-  for (const [name, column] of Object.entries(points)) columns[name] = column;
-  for (const chart of charts) chart.show();
 }
 
 function redraw() {
@@ -89,7 +91,7 @@ function add(points) {
     if (before !== undefined && second - before > view.step) push(before + view.step, names, () => null);
     push(second, names, (name) => points[name][index]);
   });
-  for (const chart of charts) chart.show();
+  for (const chart of charts) if (!chart.spec.columns) chart.show();
 }
 
 function push(second, names, value) {
@@ -125,9 +127,10 @@ function options(chart) {
     filter: logarithmic ? (_, ticks) => ticks : undefined,
     values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : bare(format)(tick))),
   });
-  const scales = { x: { range: shown }, left: bounds(spec.left, spec.thresholds.filter(({ right }) => !right)) };
+  const own = Boolean(spec.columns);
+  const scales = { x: { range: own ? whole : shown, time: !spec.elapsed }, left: bounds(spec.left, spec.thresholds.filter(({ right }) => !right)) };
   const times = { ...axis, size: spec.clock ? 26 : 6, space: 64, incrs: [5, 10, 15, 30, 60, 120, 300, 600], grid: { show: false } };
-  const axes = [{ ...times, values: spec.clock ? clockTimes : () => [] }, { ...valued(spec.left), scale: "left" }];
+  const axes = [{ ...times, values: !spec.clock ? () => [] : spec.elapsed ? lengths : clockTimes }, { ...valued(spec.left), scale: "left" }];
   if (spec.right) {
     scales.right = bounds(spec.right, spec.thresholds.filter(({ right }) => right));
     axes.push({ ...valued(spec.right), scale: "right", side: 1, grid: { show: false } });
@@ -139,17 +142,17 @@ function options(chart) {
     padding: [10, spec.right ? 0 : 24, 0, 0],
     legend: { live: true, markers: { width: 0, fill: (_, index) => colour(spec.lines[index - 1]?.colour ?? "--surface") } },
     cursor: {
-      sync: { key: SYNC },
-      drag: { x: true, y: false, setScale: false },
+      sync: { key: spec.sync ?? SYNC },
+      drag: { x: true, y: false, setScale: own },
       points: { size: 7 },
       y: false,
-      bind: { dblclick: () => () => document.getElementById("live")?.click() },
+      bind: own ? {} : { dblclick: () => () => document.getElementById("live")?.click() },
     },
     series: [{}, ...spec.lines.map((line) => series(line, spec, colour)), ...(spec.samples ? [counted()] : [])],
     hooks: {
-      draw: [(plot) => drawThresholds(plot, spec.thresholds, colour), (plot) => drawMarks(plot, marks, colour)],
-      setCursor: [rest, (plot) => tellMark(plot, chart.note)],
-      setSelect: [zoom],
+      draw: [(plot) => drawThresholds(plot, spec.thresholds, colour), (plot) => drawMarks(plot, spec.marks ?? marks, colour)],
+      setCursor: [rest, (plot) => tellMark(plot, chart.note, spec.marks ?? marks)],
+      setSelect: own ? [] : [zoom],
     },
   };
 }
@@ -211,6 +214,11 @@ function shown(_, low, high) {
   return [Math.max(end - view.range, Math.min(low, end - YOUNGEST)), end];
 }
 
+// From the first column to the last, or what was dragged over.
+function whole(_, low, high) {
+  return low == null ? [0, 1] : [low, Math.max(high, low + 1)];
+}
+
 const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
 
@@ -219,13 +227,17 @@ function clockTimes(_, ticks, __, ___, step) {
   return ticks.map((second) => format.format(second * 1000));
 }
 
+function lengths(_, ticks) {
+  return ticks.map((second) => `${Math.floor(second / 60)}:${String(Math.floor(second % 60)).padStart(2, "0")}`);
+}
+
 // With the cursor elsewhere, the legend shows the newest column.
 function rest(plot) {
   if (plot.cursor.left < 0 && plot.data[0].length) plot.setLegend({ idx: plot.data[0].length - 1 }, false);
 }
 
-function tellMark(plot, note) {
-  const mark = plot.over.matches(":hover") ? markAt(plot, marks) : null;
+function tellMark(plot, note, marked) {
+  const mark = plot.over.matches(":hover") ? markAt(plot, marked) : null;
   note.hidden = !mark;
   if (!mark) return;
   note.textContent = `${SECONDS.format(mark.at * 1000)} ${mark.text}`;

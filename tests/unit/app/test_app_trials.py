@@ -99,7 +99,7 @@ class Feed:
 
 
 def _trials(folder: Path, load: Load, live: Live) -> ServiceTrials:
-    return ServiceTrials(TrialFiles(folder), load, live, Feed(), seconds=12, settle=0, poll=0.01)  # type: ignore[arg-type] # as far as it is asked
+    return ServiceTrials(TrialFiles(folder), load, live, Feed(), settle=0, poll=0.01)  # type: ignore[arg-type] # as far as it is asked
 
 
 async def _ended(trials: ServiceTrials) -> Trial:
@@ -115,11 +115,12 @@ async def test_a_trial_says_how_much_slower_and_why_and_leaves_the_change(tmp_pa
     """Both runs have one seed, the change lies between them, and another worker reads the same of it."""
     load, live = Load(), Live()
     trials = _trials(tmp_path, load, live)
-    name = await trials.start(CHANGES)
+    name = await trials.start(CHANGES, LoadChanges(seconds=12))
     trial = await _ended(_trials(tmp_path, load, live))
     assert (trial.trial, trial.state, trial.progress) == (name, "done", 1.0)
     assert (trial.before, trial.after, trial.changes) == ("run-1", "run-2", (("pool_size", "20", "1"),))
-    assert load.asked[0] == load.asked[1] != LoadChanges(seconds=12)
+    assert load.asked[0] == load.asked[1]
+    assert (load.asked[0].seconds, load.asked[0].seed is None) == (12, False)
     assert live.value == "1"
     assert trial.moved == (Moved("POST", "/auth/login", "pool_wait", 0.001, 1.181),)
     assert trial.words == (

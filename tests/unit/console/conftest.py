@@ -316,16 +316,18 @@ class TurnedTrials:
     refused: str | None = None
     shown: list[Trial] = field(default_factory=list)
     asked: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    loads: list[LoadChanges | None] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
     def refusal(self) -> str | None:
         """Return what a test says."""
         return self.refused
 
-    async def start(self, changes: Sequence[tuple[str, str]]) -> str:
+    async def start(self, changes: Sequence[tuple[str, str]], load: LoadChanges | None = None) -> str:
         """Remember what is to be tried."""
         if self.refused:
             raise TrialRefused(self.refused)
+        self.loads.append(load)
         self.asked.append(tuple(changes))
         return "trial-1"
 
