@@ -116,7 +116,8 @@ def took(monkeypatch: pytest.MonkeyPatch) -> Took:
                 begun = self.first_byte
                 clock.readings.clear()
                 super().answered(series, *more)
-                took.note(*series.key[:3], clock.readings[0] - begun)
+                method, route, status, _ = series.key
+                took.note(method, route, status, clock.readings[0] - begun)
 
             def _record(self, http: Any, method: str, route: str, status: int, error: str, ended: float) -> None:
                 took.note(method, route, status, ended - self.first_byte)
