@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from console.pages.cache import CachePage
 from console.pages.load import LoadPage
 from console.pages.overview import OverviewPage
+from console.pages.route import RoutePage
+from console.pages.trace import TracePage
+from console.pages.traces import TracesPage
 from console.pages.workers import WorkersPage
 
 if TYPE_CHECKING:
@@ -14,7 +17,10 @@ if TYPE_CHECKING:
 
 PAGES: tuple[type[Page], ...] = (
     OverviewPage,
+    RoutePage,
     CachePage,
+    TracesPage,
+    TracePage,
     LoadPage,
     WorkersPage,
 )
