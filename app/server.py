@@ -204,6 +204,7 @@ def create_app(
                 settings=tuning.live if tuning else None,
                 plans=tuning.plans if tuning else None,
                 trials=tuning.trials if tuning else None,
+                trace_url=settings.trace_url,
             )
         )
     return app

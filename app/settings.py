@@ -83,6 +83,13 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _trace_url(text: str) -> str:
+    parts = urlsplit(_url("http", "https")(text))
+    if "{trace_id}" not in text.partition(parts.netloc)[2] or not text.isprintable() or " " in text:
+        raise ValueError("must have {trace_id} where the id of the trace goes")
+    return text
+
+
 def _smtp_url(text: str) -> str:
     parts = urlsplit(_url("smtp", "smtps")(text))
     if parts.query not in {"", "starttls"} or (parts.query and parts.scheme == "smtps"):
@@ -516,6 +523,13 @@ class Settings:
         0.05,
         _seconds(0, 60),
         "Seconds in one go after which whatever holds up a worker's event loop is reported with its stack; 0 reports nothing.",
+    )
+    trace_url: str = _setting(
+        "GATEWATCH_TRACE_URL",
+        "",
+        _trace_url,
+        "Where the console's traces are found in your tracing system: an http or https URL with {trace_id} in it.",
+        "none",
     )
 
     @classmethod
