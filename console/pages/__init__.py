@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from console.pages.cache import CachePage
+from console.pages.database import DatabasePage
 from console.pages.load import LoadPage
 from console.pages.overview import OverviewPage
 from console.pages.route import RoutePage
@@ -19,6 +20,7 @@ PAGES: tuple[type[Page], ...] = (
     OverviewPage,
     RoutePage,
     CachePage,
+    DatabasePage,
     TracesPage,
     TracePage,
     LoadPage,

@@ -6,6 +6,7 @@
 //     lines: [{ column, label, colour, right, fill, dash, percentile }],
 //     thresholds: [{ value, label, right }],
 //     samples: "rate",                    the column to count samples by, told on hover
+//     sample: "request",                  what one of them is
 //     clock: false,                       no times under it, when another chart stands below
 //     columns, marks, sync,               its own instead of the stream's, and those it shares a cursor with: it zooms by itself
 //     elapsed: true,                      its columns are seconds after a start, not moments
@@ -35,7 +36,7 @@ document.addEventListener("themechange", redraw);
 export class Chart {
   constructor(place, spec) {
     this.place = place;
-    this.spec = { thresholds: [], clock: true, ...spec };
+    this.spec = { thresholds: [], clock: true, sample: "request", ...spec };
     place.setAttribute("role", "img");
     place.setAttribute("aria-label", spec.label);
     if (typeof uPlot === "undefined") return;
@@ -148,7 +149,7 @@ function options(chart) {
       y: false,
       bind: own ? {} : { dblclick: () => () => document.getElementById("live")?.click() },
     },
-    series: [{}, ...spec.lines.map((line) => series(line, spec, colour)), ...(spec.samples ? [counted()] : [])],
+    series: [{}, ...spec.lines.map((line) => series(line, spec, colour)), ...(spec.samples ? [counted(spec.sample)] : [])],
     hooks: {
       draw: [(plot) => drawThresholds(plot, spec.thresholds, colour), (plot) => drawMarks(plot, spec.marks ?? marks, colour)],
       setCursor: [rest, (plot) => tellMark(plot, chart.note, spec.marks ?? marks)],
@@ -174,8 +175,8 @@ function series({ label, colour: name, right, fill, dash, percentile }, spec, co
 }
 
 // How many samples a column rests on stands in the legend, and is drawn nowhere.
-function counted() {
-  const told = (value) => (value == null ? "" : `${count(value)} ${Math.round(value) === 1 ? "request" : "requests"}`);
+function counted(sample) {
+  const told = (value) => (value == null ? "" : `${count(value)} ${sample}${Math.round(value) === 1 ? "" : "s"}`);
   return { label: "of", class: "samples", scale: "samples", paths: () => null, points: { show: false }, value: (_, value) => told(value) };
 }
 

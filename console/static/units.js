@@ -34,5 +34,12 @@ export function count(number) {
   return number < 10 && !Number.isInteger(number) ? number.toFixed(1) : Math.round(number).toLocaleString("en");
 }
 
+export function size(octets) {
+  if (octets == null) return MISSING;
+  if (octets < 1024) return `${octets.toFixed(0)} B`;
+  const unit = Math.min(Math.floor(Math.log2(octets) / 10), 4);
+  return `${digits(octets / 1024 ** unit)} ${["B", "KiB", "MiB", "GiB", "TiB"][unit]}`;
+}
+
 // On an axis the steps are even, so trailing zeros say nothing.
 export const bare = (format) => (value) => format(value).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " ");

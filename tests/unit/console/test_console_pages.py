@@ -311,6 +311,6 @@ async def test_tables_and_judgements_can_be_read_out(visited: Served) -> None:
     page = await visited.page()
     for path in ("", "cache", "workers"):
         tags = Reader(await visited.page(path)).tags
-        assert tags.count("caption") == tags.count("table") == 1
+        assert tags.count("caption") == tags.count("table") >= 1
     assert 'role="status" aria-live="polite">All targets met' in page
     assert '<html lang="en">' in page
