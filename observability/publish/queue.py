@@ -92,7 +92,7 @@ class SpanQueue:
             batch.append(self._traces.popleft())
             count += 1 + len(batch[-1][0].spans)
         try:
-            well = self._send(request_of(batch, self._resource))
+            well = self._send(self._encoded(batch))
         except Exception:  # noqa: BLE001 - a failed export must not end the exporting thread
             well = False
         if well:
@@ -101,6 +101,13 @@ class SpanQueue:
             self.lost += count
         self._ended += count
         self._note(well)
+
+    def _encoded(self, batch: Sequence[tuple[KeptTrace, Sequence[ReadableSpan]]]) -> bytes:
+        try:
+            return request_of(batch, self._resource)
+        except ValueError:
+            # A span of user code says what is no Unicode. As they were kept, all can be sent.
+            return request_of([(trace, ()) for trace, _ in batch], self._resource)
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -20,7 +20,7 @@ MOST_ENTRIES = 2000
 """About how many traces of the whole fleet the stream keeps."""
 
 MOST_BYTES = 16 * 1024
-"""Of one trace; a longer one goes without its logs, and then with half of its spans, and half of those."""
+"""Of one trace; a longer one goes without its logs, and then with half of its spans, and half of those, and last without attributes."""
 
 MOST_AGE = 3600
 """Seconds after which a stream that nobody writes to expires."""
@@ -49,8 +49,8 @@ class KeptPublisher:
         """Send traces and return whether Redis has them."""
         if not traces:
             return True
-        encoded = [_bounded(trace) for trace in traces]
         try:
+            encoded = [_bounded(trace) for trace in traces]
             async with asyncio.timeout(self._timeout):
                 await self._redis.execute_command(
                     "EVAL", _PUBLISH, 1, self._key, MOST_ENTRIES, MOST_AGE, KEPT_FIELD, *encoded
@@ -71,4 +71,4 @@ def _bounded(trace: KeptTrace) -> bytes:
             dropped = trace.dropped + len(trace.spans) - half
             trace = msgspec.structs.replace(trace, spans=trace.spans[:half], dropped=dropped)
         raw = encode_kept(trace)
-    return raw
+    return raw if len(raw) <= MOST_BYTES else encode_kept(msgspec.structs.replace(trace, attributes=()))

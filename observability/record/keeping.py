@@ -16,6 +16,8 @@ from opentelemetry.trace import SpanKind
 from observability.model import PARTS, Exemplar, Kept, KeptSpan, KeptTrace
 from observability.model.kept import KEPT_VERSION, MOST_SPANS
 from observability.record.current import REDIS, SQL
+from observability.record.logs import legible
+from observability.record.trace import tracestate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,7 +127,7 @@ class Keeper:
         own += [_user_span(span, started) for span in request.spans]
         own.sort(key=lambda span: span.begin)
         caller = request.trace
-        state = request.headers.getone("tracestate", "") if caller.parent else ""
+        state = tracestate_of(request.headers) if caller.parent else ""
         waited = _WAITED.search(state)
         return KeptTrace(
             version=KEPT_VERSION,
@@ -173,11 +175,15 @@ def _user_span(span: ReadableSpan, started: float) -> KeptSpan:
     return KeptSpan(
         span_id=f"{context.span_id:016x}",
         parent_id=f"{span.parent.span_id:016x}" if span.parent else "",
-        name=span.name,
+        name=legible(span.name),
         kind="client" if span.kind is SpanKind.CLIENT else "internal",
         part="",
         begin=begin / 1e9 - started,
         seconds=(end - begin) / 1e9,
-        error=str(attributes.get("error.type", "")) or ("" if span.status.is_ok else "error"),
-        attributes=tuple((name, value) for name, value in attributes.items() if isinstance(value, str | int | float)),
+        error=legible(str(attributes.get("error.type", ""))) or ("" if span.status.is_ok else "error"),
+        attributes=tuple(
+            (legible(name), legible(value) if isinstance(value, str) else value)
+            for name, value in attributes.items()
+            if isinstance(value, str | int | float)
+        ),
     )

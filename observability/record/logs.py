@@ -6,6 +6,7 @@ ids on every record: ``trace_id`` and ``span_id``, empty outside a request.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -34,6 +35,9 @@ LONGEST_MESSAGE = 1000
 _NOT_KEPT = "sanic.access"
 """It says of each request what its record says."""
 
+_UNFORESEEN = "sanic.error"
+"""Its arguments are addresses in full, with the query; what it says without them is kept."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "trace_id", "span_id"}
 
 
@@ -56,13 +60,23 @@ def _stamping(before: Make) -> Make:
         record = before(*args, **kwargs)
         request = current.get()
         record.trace_id, record.span_id = _ids(request)
-        if request is not None and not request.ended and record.levelno >= logging.INFO and record.name != _NOT_KEPT:
+        if (
+            request is not None
+            and not request.ended
+            and (record.levelno or 0) >= logging.INFO
+            and record.name != _NOT_KEPT
+        ):
             _keep(request, record)
         return record
 
     make.stamps = True  # type: ignore[attr-defined]  # a function may have attributes
     make.before = before  # type: ignore[attr-defined]  # the same
     return make
+
+
+def legible(text: str) -> str:
+    """Return as much of a text as a kept trace has; what of it is no Unicode, such as odd bytes of a header, becomes a question mark."""
+    return text[:LONGEST_MESSAGE].encode(errors="replace").decode()
 
 
 def _ids(request: Current | None) -> tuple[str, str]:
@@ -77,14 +91,17 @@ def _keep(request: Current, record: logging.LogRecord) -> None:
     if len(request.logs) >= MOST_SPANS:
         request.dropped += 1
         return
-    try:
-        message = record.getMessage()
-    except (TypeError, ValueError):
-        message = str(record.msg)  # the handlers complain of arguments that do not fit
+    if record.name == _UNFORESEEN:
+        message = str(record.msg)
+    else:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the handlers complain of arguments that do not fit; whoever logs must not be hit
+            message = str(record.msg)
     if record.exc_info and record.exc_info[0]:
         message += f" ({record.exc_info[0].__name__})"  # what it says besides may be anything, a secret too
     at = time.perf_counter() - request.begin
-    request.logs.append(KeptLog(at, record.levelname, record.name, message[:LONGEST_MESSAGE]))
+    request.logs.append(KeptLog(at, record.levelname, record.name, legible(message)))
 
 
 def handler(form: Form, about: Mapping[str, str | int], stream: TextIO | None = None) -> logging.Handler:
@@ -115,7 +132,10 @@ class JsonFormatter(logging.Formatter):
         line |= {name: held for name, held in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        try:
+            return msgspec.json.encode(line, enc_hook=str).decode()
+        except UnicodeEncodeError:  # odd bytes of a header, which the standard library escapes
+            return json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):

@@ -44,6 +44,7 @@ class Propagation:
     """Reads the headers of requests; ``names`` are those of propagators, an unknown one is warned of and left out."""
 
     def __init__(self, names: str = "", *, warn: bool = False) -> None:
+        logging.getLogger(W3CBaggagePropagator.__module__).setLevel(logging.ERROR)  # it warns in a stranger's own words
         asked = [name.strip().lower() for name in (names.strip() or _DEFAULT).split(",")]
         asked = [] if "none" in asked else asked
         self._tracecontext = "tracecontext" in asked
@@ -67,7 +68,7 @@ class Propagation:
             if known is not None:
                 return known
         for propagator in self._others:
-            span = trace.get_current_span(propagator.extract(headers, Context(), _headers)).get_span_context()
+            span = trace.get_current_span(_extracted(propagator, headers, Context())).get_span_context()
             if span.is_valid:
                 ids = trace.format_trace_id(span.trace_id), trace.format_span_id(span.span_id)
                 return Trace(*ids, sampled=span.trace_flags.sampled)
@@ -76,12 +77,20 @@ class Propagation:
     def context(self, headers: Any, served: Context) -> Context:
         """Return the context of a request with the caller's baggage, which is ``served`` where there is none."""
         if self._baggage and "baggage" in headers:
-            served = _w3c_baggage.extract(headers, served, _headers)
+            served = _extracted(_w3c_baggage, headers, served)
         for propagator in self._others:
-            told = propagator.extract(headers, Context(), _headers)
+            told = _extracted(propagator, headers, Context())
             own = trace.get_current_span(served)
             served = trace.set_span_in_context(own, Context({**served, **told}))
         return served
+
+
+def _extracted(propagator: TextMapPropagator, headers: Any, context: Context) -> Context:
+    """Return what a propagator makes of a context; the same when a stranger's headers are too odd for it."""
+    try:
+        return propagator.extract(headers, context, _headers)
+    except Exception:  # noqa: BLE001 - whatever a propagator raises at what a stranger sends, the request is to be served
+        return context
 
 
 def propagation_from(environment: Mapping[str, str], *, warn: bool = False) -> Propagation:

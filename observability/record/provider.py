@@ -19,8 +19,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, ProxyTracerProvider, SpanC
 
 from observability.model.kept import MOST_SPANS, KeptLog
 from observability.record.current import current
-from observability.record.logs import LONGEST_MESSAGE
-from observability.record.trace import new_trace
+from observability.record.logs import legible
+from observability.record.trace import new_trace, tracestate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,8 +63,9 @@ class ServerSpan(trace.Span):
             return
         if key.startswith(_OURS):
             return
+        key = legible(key)
         if key in request.attributes or len(request.attributes) < MOST_ATTRIBUTES:
-            request.attributes[key] = value[:LONGEST_MESSAGE] if isinstance(value, str) else value
+            request.attributes[key] = legible(value) if isinstance(value, str) else value
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Set several."""
@@ -101,7 +102,7 @@ class ServerSpan(trace.Span):
             return
         if len(request.logs) < MOST_SPANS:
             at = time.perf_counter() - request.begin
-            request.logs.append(KeptLog(at, level, "opentelemetry", message[:LONGEST_MESSAGE]))
+            request.logs.append(KeptLog(at, level, "opentelemetry", legible(message)))
         else:
             request.dropped += 1
 
@@ -124,13 +125,13 @@ def enter(request: Current, propagation: Propagation) -> None:
 def context_of(request: Current) -> SpanContext:
     """Return the ids of a request as OpenTelemetry has them."""
     belongs = request.trace
-    state = request.headers.getall("tracestate", ()) if belongs.parent else ()
+    state = tracestate_of(request.headers) if belongs.parent else ""
     return SpanContext(
         int(belongs.trace_id, 16),
         int(request.span_id, 16),
         is_remote=False,
         trace_flags=TraceFlags(TraceFlags.SAMPLED if request.sampled else TraceFlags.DEFAULT),
-        trace_state=TraceState.from_header(list(state)) if state else None,
+        trace_state=TraceState.from_header([state]) if state else None,
     )
 
 

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from opentelemetry.sdk.trace.sampling import (
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_REST = r"[_0-9a-z\-*/]"
+_MEMBER = re.compile(
+    rf"(?:[a-z]{_REST}{{0,255}}|[a-z0-9]{_REST}{{0,240}}@[a-z]{_REST}{{0,13}})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+_MOST_MEMBERS = 32
+_LONGEST_STATE = 512
 _NO_TRACE = "0" * 32
 _NO_SPAN = "0" * 16
 _STATIC_SAMPLERS: dict[str, Sampler] = {
@@ -58,6 +65,19 @@ def parse_traceparent(header: str) -> Trace | None:
     if version == "ff" or (version == "00" and more) or trace_id == _NO_TRACE or parent == _NO_SPAN:
         return None
     return Trace(trace_id=trace_id, parent=parent, sampled=bool(int(flags, 16) & 1))
+
+
+def tracestate_of(headers: Any) -> str:
+    """Return the caller's ``tracestate``, of several headers as one list; empty when it is not as W3C Trace Context level 1 has it.
+
+    So is one that is longer than everybody must pass on: a stranger's is written to wherever traces go.
+    """
+    state = ",".join(headers.getall("tracestate", ()))
+    members = [member for part in state.split(",") if (member := part.strip(" \t"))]
+    keys = {member.partition("=")[0] for member in members}
+    if len(state) > _LONGEST_STATE or len(members) > _MOST_MEMBERS or len(keys) < len(members):
+        return ""
+    return ",".join(members) if all(map(_MEMBER.fullmatch, members)) else ""
 
 
 def new_trace() -> Trace:

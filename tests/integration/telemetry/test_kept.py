@@ -100,3 +100,6 @@ async def test_a_trace_is_cut_to_its_bound(redis: Redis) -> None:
     assert (small, cut.dropped + len(cut.spans)) == (huge, 60)
     assert 0 < len(cut.spans) < 60
     assert publisher.bytes <= 2 * MOST_BYTES
+    said = tuple((str(n), "x" * 1000) for n in range(32))
+    assert await publisher.publish([msgspec.structs.replace(huge, attributes=said, spans=long)])
+    assert publisher.bytes <= 3 * MOST_BYTES

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from multidict import CIMultiDict
+from opentelemetry.sdk.resources import Resource
 
+from observability.model import encode_kept
+from observability.publish.spans import request_of
 from observability.record.current import SQL, Current
 from observability.record.keeping import MOST_A_SECOND, MOST_FRESH, Keeper
+from observability.record.provider import context_of
 from observability.record.requests import RequestSeries
 from observability.record.trace import HeadSampling
 
@@ -118,3 +122,31 @@ def test_a_sampler_that_is_off_sends_nothing_out(keeper: Keeper) -> None:
     keeper.sink = lambda trace, _: gone.append(trace)
     assert offer(keeper, 200, 1.1, sampling=HeadSampling(0.0, parents=False)) is not None
     assert gone == []
+
+
+def test_a_tracestate_is_kept_only_as_far_as_all_must_pass_it_on(keeper: Keeper) -> None:
+    """Several headers are one list; one that is longer, or not as it has to be, is as if there were none; all can be published and sent."""
+    odd, long = b"a=\xff".decode(errors="surrogateescape"), "a=" + "b" * 256
+    for states, kept_as in (
+        (("a=b", "gatewatch=w:9"), "a=b,gatewatch=w:9"),
+        ((long, "b=" + "b" * 251), f"{long},b={'b' * 251}"),
+        ((long, "b=" + "b" * 252), ""),
+        (("a=b, ,c@d= e",), "a=b,c@d= e"),
+        (("a=b,a=c",), ""),
+        (("!!",), ""),
+        (("a=b=c",), ""),
+        ((",".join(f"k{n}=v" for n in range(33)),), ""),
+        ((odd,), ""),
+        (("a=b\x00",), ""),
+    ):
+        headers = CIMultiDict(
+            [("traceparent", f"00-{TRACE}-{PARENT}-01"), *(("tracestate", state) for state in states)]
+        )
+        request = Current(100.0, headers, NEVER)
+        keeper.settle()
+        keeper.keep("asked", RequestSeries().of("GET", "/a", 200, ""), request, 0.1, (), ())
+        [kept] = keeper.take()
+        assert kept.tracestate == kept_as
+        assert context_of(request).trace_state.to_header() == kept_as
+        assert encode_kept(kept)
+        assert request_of([(kept, ())], Resource({}))

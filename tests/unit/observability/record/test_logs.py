@@ -8,10 +8,14 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from multidict import CIMultiDict
+from opentelemetry import context as contexts
 
 from observability.model.kept import MOST_SPANS
 from observability.record.current import Current, current
 from observability.record.logs import JsonFormatter, handler, stamp_logs, stop_stamping
+from observability.record.propagation import Propagation
+from observability.record.provider import enter
 from observability.record.trace import head_sampling
 
 if TYPE_CHECKING:
@@ -25,9 +29,10 @@ def request_under_way() -> Iterator[Current]:
     """Stamp logs while a request is served."""
     stamp_logs()
     request = Current(0.0, None, head_sampling({}))
-    token = current.set(request)
+    token, attached = current.set(request), contexts.attach(contexts.get_current())
     yield request
     current.reset(token)
+    contexts.detach(attached)
     stop_stamping()
 
 
@@ -129,3 +134,57 @@ def test_a_terminal_is_written_to_for_people() -> None:
     assert handler("text", about, io.StringIO()).format(record).endswith(" worker 1: INFO open [trace ab]")
     assert json.loads(handler("auto", about, io.StringIO()).format(record))["message"] == "open"
     assert json.loads(handler("json", about, _Terminal()).format(record))["message"] == "open"
+
+
+def test_a_line_whose_arguments_do_not_fit_hurts_nobody_but_its_handler(request_under_way: Current) -> None:
+    """Whatever goes wrong in writing it: a mapping without the name, an object that cannot be told."""
+
+    class Untold:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    make = logging.getLogRecordFactory()
+    for args in (({"b": 1},), (Untold(),)):
+        make("shop", logging.INFO, __file__, 1, "%(a)s" if isinstance(args[0], dict) else "%s", args, None)
+    assert [line.message for line in request_under_way.logs] == ["%(a)s", "%s"]
+
+
+def test_an_address_that_a_handler_failed_at_is_not_kept(request_under_way: Current) -> None:
+    """Sanic writes it in full, with its query, which may hold a token."""
+    logging.getLogger("sanic.error").error("Exception occurred while handling uri: %s", "'http://a/?token=secret'")
+    assert [line.message for line in request_under_way.logs] == ["Exception occurred while handling uri: %s"]
+
+
+def test_odd_bytes_of_a_header_can_be_kept_and_written(request_under_way: Current) -> None:
+    """They come as lone surrogates, which no encoding has. A record that is made empty, to be filled, is none to be kept."""
+    odd = b"\xffann".decode(errors="surrogateescape")
+    _log.warning("hello %s", odd)
+    [line] = request_under_way.logs
+    assert line.message == "hello ?ann"
+    record = logging.makeLogRecord({"msg": "hello %s", "args": (odd,), "shelf": {1}})
+    assert json.loads(JsonFormatter({}).format(record))["message"] == f"hello {odd}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tracestate", b"!!"),
+        ("tracestate", b"a=\xff"),
+        ("tracestate", b"a=b," * 2000),
+        ("baggage", b"\xff"),
+        ("baggage", b"secret words"),
+        ("baggage", b"a=\xff%ff%00"),
+        ("baggage", b"," * 8000),
+        ("baggage", b"secret=" + b"x" * 8185),
+        ("traceparent", b"\xff" * 8000),
+    ],
+)
+def test_a_strangers_odd_headers_are_neither_logged_nor_in_the_way_of_logging(
+    request_under_way: Current, name: str, value: bytes
+) -> None:
+    """OpenTelemetry warns of a bad tracestate, in its words, and so would each line that asks for the ids of its trace."""
+    caller = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    request_under_way.headers = CIMultiDict({**caller, name: value.decode(errors="surrogateescape")})
+    enter(request_under_way, Propagation())
+    _log.warning("hello")
+    assert [line.message for line in request_under_way.logs] == ["hello"]
