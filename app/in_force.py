@@ -34,6 +34,6 @@ def settings_in_force(
 def _setting(name: str, text: str, default: str, says: str, given: Collection[str]) -> SettingInForce:
     from_environment = bool(text) and name in given
     value = text if from_environment else default
-    if any(part in name for part in _SECRET) and name != "GATEWATCH_PUBLIC_URL":
+    if (any(part in name for part in _SECRET) or name.endswith("PASSWORD")) and name != "GATEWATCH_PUBLIC_URL":
         value = "set" if text else "not set"
     return SettingInForce(name, value, "environment" if from_environment else "default", says)

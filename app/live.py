@@ -110,6 +110,8 @@ class Live:
                 raise SettingRefused("That change is not remembered any more.")
             if change.undone:
                 raise SettingRefused("That change was taken back already.")
+            if change.name not in self._knobs:
+                raise SettingRefused("This version of the service has no such setting.")
             if self._value(document, change.name) != change.after:
                 raise SettingRefused("A later change has overtaken that one.")
             marked = tuple(

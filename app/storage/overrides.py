@@ -7,6 +7,7 @@ each worker that knows it gives it back.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ KEPT_SECONDS = 60
 
 SETTLED_SECONDS = 3.0
 """After so long an instance has heard of every other that lives."""
+
+_logger = logging.getLogger("gatewatch")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -60,6 +63,7 @@ class Overrides:
         self._since = ""
         self._version = 0
         self._stored = 0
+        self._unreadable = 0
         self._settled = False
         self.document = Document()
 
@@ -74,7 +78,15 @@ class Overrides:
         self._stored = int(version)
         if not holds or not found:
             return False
-        self._version, self.document = int(version), msgspec.json.decode(found, type=Document)
+        try:
+            self.document = msgspec.json.decode(found, type=Document)
+        except msgspec.DecodeError as error:
+            # Nobody of ours wrote it. What is in force stays; the next change replaces it.
+            if self._stored != self._unreadable:
+                _logger.warning("the changed settings that Redis holds cannot be read: %s", error)
+            self._unreadable = self._stored
+            return False
+        self._version = int(version)
         return True
 
     @property

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from mailing import until
 from redis.asyncio import Redis
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from app.embedded import start_redis
 from app.settings import Settings
 from app.storage.cache import telemetry_client
-from app.storage.overrides import KEYS
+from app.storage.overrides import KEYS, Change, Document
 from app.tuning import Tuning
 from app.tuning_names import GIVEN, RUN
 from console.ports import NoLoad
@@ -166,3 +167,44 @@ async def test_without_redis_nothing_can_be_changed_and_nothing_is_lost(serve: S
             assert (await tuning.live.change("pool_size", "6")).before == "5"
     finally:
         server.stop(5)
+
+
+async def test_settings_that_nobody_of_ours_wrote_keep_no_worker_from_starting(
+    serve: Serve, tune: Tune, redis: Server
+) -> None:
+    """A document that cannot be read changes nothing, for a worker that holds it and for one that starts, and the next change replaces it."""
+    async with serve() as one, serve() as two, tune(one, "a") as first, Redis.from_url(redis.url) as client:
+        started = _values(first)["pool_size"]
+        await first.live.change("pool_size", "5")
+        for version, text in enumerate((b"", b"\xff", b"[]", b'{"values":{"a":7}}', b'{"changes":[{"number":""}]}'), 9):
+            await client.hset(KEYS[0], mapping={"version": version, "text": text})
+            async with tune(two, "a") as second:
+                assert _values(second)["pool_size"] == started
+        await client.hdel(KEYS[0], "text")
+        async with tune(two, "a") as second:
+            await until(lambda: second.live._overrides.settled)
+            assert _values(first)["pool_size"] == "5"
+            await second.live.change("coalescing", "off")
+            await until(lambda: _values(first)["coalescing"] == "off")
+
+
+async def test_values_that_nobody_could_have_set_are_not_put_in_force(serve: Serve, tune: Tune, redis: Server) -> None:
+    """Bounds hold for what is taken over, too; a change of another version's setting is told and cannot be taken back here."""
+    values = {
+        "pool_size": "1000000",
+        "pool_max_wait": "inf",
+        "sampling": "nan",
+        "hash_threads": "-1",
+        "coalescing": "?",
+    }
+    change = Change(1, 0.0, "of_another_version", "1", "2")
+    document = msgspec.json.encode(Document({**values, "DATABASE_URL": "x", "cache_session_ttl": "60"}, (change,)))
+    async with serve() as one, tune(one, "a") as first, Redis.from_url(redis.url) as client:
+        before = _values(first)
+        await first.live.change("cache_session_ttl", "70")
+        await client.hset(KEYS[0], mapping={"version": 9, "text": document})
+        await until(lambda: _values(first)["cache_session_ttl"] == "60")
+        assert _values(first) == {**before, "cache_session_ttl": "60"}
+        assert [each.label for each in await first.live.changes()] == ["of_another_version"]
+        with pytest.raises(SettingRefused, match="no such setting"):
+            await first.live.undo(1)
