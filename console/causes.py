@@ -71,7 +71,7 @@ def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
         return
     worst = max(functions, key=functions.__getitem__)
     longest = max(block.seconds for block in blocked if block.function == worst)
-    nobodys = _is_the_loops(worst)
+    nobodys = is_the_loops(worst)
     if longest < (LONG_PAUSE if nobodys else LONG_BLOCK):
         return
     times = sum(block.function == worst for block in blocked)
@@ -89,7 +89,7 @@ def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
         yield Cause("blocked", words, "workers")
 
 
-def _is_the_loops(function: str) -> bool:
+def is_the_loops(function: str) -> bool:
     """Tell whether the innermost function seen is the loop's own, or none: then no code of the service was running."""
     return function == "unknown" or "(asyncio/" in function
 

@@ -19,7 +19,7 @@ STATUSES = {"2xx": "2xx", "3xx": "3xx", "4xx": "4xx", "5xx": "5xx", "0": "none s
 ARGUMENTS = ("least", "most", "since", "to")
 """What narrows duration and time: the bounds of a brush on a heatmap, too."""
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(us|µs|ms|s)?")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(us|µs|ms|s)?")
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 _MINUTE = len("2026-11-22T20:17")
 
@@ -96,7 +96,7 @@ def read_moment(text: str) -> float | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) or None
 
 
 def _local(unix: float) -> str:

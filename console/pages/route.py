@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from console.blocks import blockers
 from console.heat import heat_rows
 from console.pages.page import Ask, Columns, Host, NothingThere, Page, later
 from console.pages.traces import AGAIN_AFTER, MOST_SHOWN, keys_of, listed
@@ -58,7 +59,7 @@ class RoutePage(Page):
             raise NothingThere("The address names no route; choose one on the overview.")
         detail = await self._detail(ask)
         under = bounds(ask)
-        end = ask.period.until or time.time()
+        end = ask.period.until or (await self.host.feed.view()).at
         begin = end - ask.period.seconds
         found = await self._kept(ask, under, begin)
         return {
@@ -69,6 +70,7 @@ class RoutePage(Page):
             else [],
             "heat": heat_rows(detail.heatmap, detail.target) if detail else (),
             "classes": classes(detail.statuses) if detail else (),
+            "blockers": blockers(detail.blocked) if detail else (),
             "TITLES": TITLES,
             "under": under,
             "written": {**under.written(), **{name: ask.get(name) for name in misread(ask)}},

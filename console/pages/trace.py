@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from console.pages.page import Ask, Host, Page
 from console.parts import TITLES, it_spent, parts_of, slices
@@ -20,6 +21,7 @@ AGAIN_AFTER = 5.0
 """Seconds after which a trace is looked for once more: its other requests may still come."""
 
 PLACEHOLDER = "{trace_id}"
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class TracePage(Page):
@@ -51,7 +53,7 @@ class TracePage(Page):
             "laid": waterfall(kept) if kept else None,
             "bars": [(one, it_spent(one), parts_of(one), slices(parts_of(one), one.seconds)) for one in kept],
             "TITLES": TITLES,
-            "elsewhere": self.host.trace_url.replace(PLACEHOLDER, quote(trace_id, safe="")),
+            "elsewhere": self.host.trace_url.replace(PLACEHOLDER, trace_id) if _ID.fullmatch(trace_id) else "",
         }
 
 
