@@ -11,10 +11,10 @@ LONGEST_HEAD = 4096
 """Bytes past which a head is left to Sanic, which knows how long one may be."""
 
 _TELLING = re.compile(
-    rb"\r\n(authorization|connection|content-length|expect|host|transfer-encoding|upgrade|x-forwarded-for):[ \t]*([^\r]*)",
+    rb"\r\n(authorization|connection|content-length|expect|host|traceparent|transfer-encoding|upgrade|x-forwarded-for):[ \t]*([^\r]*)",
     re.IGNORECASE,
 )
-"""The headers that decide how a request is to be read and answered."""
+"""The headers that decide how a request is to be read, answered and traced."""
 
 
 class PlainGet(NamedTuple):
@@ -23,6 +23,8 @@ class PlainGet(NamedTuple):
     authorization: str
     forwarded: list[str]
     """The values of all X-Forwarded-For headers in order."""
+    called: bool
+    """Whether it says whose trace it belongs to."""
 
 
 def target_of(data: bytes) -> bytes:
@@ -42,6 +44,7 @@ def plain_get(data: bytes) -> PlainGet | None:
         return None
     authorization = host = length = None
     forwarded: list[str] = []
+    called = False
     for name, value in _TELLING.findall(data):
         match name.lower():
             case b"authorization" if authorization is None:
@@ -52,8 +55,10 @@ def plain_get(data: bytes) -> PlainGet | None:
                 length = value
             case b"x-forwarded-for":
                 forwarded.append(value.decode(errors="surrogateescape"))
+            case b"traceparent":
+                called = True
             case b"connection" if value.lower() == b"keep-alive":
                 pass
             case _:  # one too many, or one that asks for more than a plain answer
                 return None
-    return None if host is None or authorization is None else PlainGet(authorization, forwarded)
+    return None if host is None or authorization is None else PlainGet(authorization, forwarded, called)

@@ -11,7 +11,7 @@ split that bucket there (``split_at``).
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from math import ceil, log2
 from operator import add
 from typing import TYPE_CHECKING, Self
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 SCALE = 4
 """OpenTelemetry's scale: 2 ** SCALE buckets for each doubling."""
@@ -142,19 +142,22 @@ class Histogram:
                 self.parts[bound] += seconds <= bound
         return position
 
-    def record_sorted(self, ordered: Sequence[float]) -> Iterator[tuple[int, int, int]]:
-        """Count many durations, in ascending order; yield each bucket with where its durations begin and end in them."""
-        start, size = 0, len(ordered)
+    def record_sorted(self, ordered: Sequence[float]) -> list[tuple[int, int, int]]:
+        """Count many durations, in ascending order; return each bucket with where its durations begin and end in them."""
+        found: list[tuple[int, int, int]] = []
+        start = position = 0
+        size, buckets, within = len(ordered), self.buckets, self._within
         self.total += sum(ordered)
         while start < size:
-            first = ordered[start]
-            position = max(0, _position(first)) if first > 0.0 else 0
+            position = bisect_left(_UPPER, ordered[start], position, _LAST)
             end = size if position == _LAST else bisect_right(ordered, _UPPER[position], start + 1)
-            self.buckets[position] += end - start
-            for bound in self._within.get(position, ()):
-                self.parts[bound] += bisect_right(ordered, bound, start, end) - start
-            yield position, start, end
+            buckets[position] += end - start
+            if position in within:
+                for bound in within[position]:
+                    self.parts[bound] += bisect_right(ordered, bound, start, end) - start
+            found.append((position, start, end))
             start = end
+        return found
 
     def add(self, other: Distribution) -> None:
         """Add another distribution's counts."""

@@ -62,9 +62,9 @@ class RouteMeter:
         self, buckets: Iterable[tuple[int, int, int]], seconds: list[float], stalled: list[float], redis: list[float]
     ) -> None:
         """Count requests in the order of their durations, by bucket where they begin and end; ``stalled`` may be empty."""
-        spans: dict[int, tuple[int, int]] = {}
+        fresh, spans = self._fresh, dict[int, tuple[int, int]]()
         for position, start, end in buckets:
-            self._fresh[position] = self._fresh.get(position, 0) + end - start
+            fresh[position] = fresh.get(position, 0) + end - start
             place = position // _BUCKETS
             spans[place] = spans[place][0] if place in spans else start, end
         for place, (start, end) in spans.items():
@@ -93,10 +93,12 @@ class RouteMeter:
         """Count requests without bodies, whose responses' have these sizes, in ascending order."""
         if self.bodies is None:
             self.bodies = Histogram(), Histogram()
-        for _ in self.bodies[0].record_sorted([0.0] * len(responses)):
-            pass
-        for _ in self.bodies[1].record_sorted([size / _MIB for size in responses]):
-            pass
+        self.bodies[0].record_sorted([0.0] * len(responses))
+        if responses[0] == responses[-1]:
+            sizes = [responses[0] / _MIB] * len(responses)
+        else:
+            sizes = [size / _MIB for size in responses]
+        self.bodies[1].record_sorted(sizes)
 
     def settle(self, now: float) -> None:
         """Once a second: take the latest requests into account for what is slow; ``now`` is monotonic."""

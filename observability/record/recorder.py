@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from observability.model import SNAPSHOT_VERSION, Kept, RedisServer, Snapshot, TelemetryCost
+from observability.record.chosen import Chosen
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.operations import Operations
 from observability.record.propagation import Propagation
@@ -68,6 +69,7 @@ class Recorder:
         """How callers say whose trace a request belongs to."""
         self.keeper: Keeper | None = None
         """What keeps requests whole, while somebody wants them."""
+        self.chosen = Chosen(self)
         self.release = release
         self.recorded = 0
         """Requests that were recorded singly, for the clock that looks at one in many."""
@@ -101,11 +103,13 @@ class Recorder:
     def settle(self) -> None:
         """Once a second: find out what is slow now, and let requests be kept again."""
         self.requests.settle(time.monotonic())
+        self.chosen.keep()
         if self.keeper is not None:
             self.keeper.settle()
 
     def snapshot(self) -> Snapshot:
         """Return everything counted since the start."""
+        self.chosen.keep()
         requests = self.requests.freeze()
         anatomy, bodies = self.requests.freeze_routes()
         return Snapshot(

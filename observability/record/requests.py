@@ -85,8 +85,8 @@ class Series:
         unsorted = waiting[::4]
         stalled: list[float] = []
         order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
-        seconds = [unsorted[place] for place in order]
-        redis = [waiting[4 * place + 1] for place in order]
+        seconds = [*map(unsorted.__getitem__, order)]
+        redis = [*map(waiting[1::4].__getitem__, order)]
         if self._stalls.latest > min(waiting[3::4]):
             begins = [waiting[4 * place + 3] for place in order]
             stalled = [self._stalls.overlap(begin, begin + took) for begin, took in zip(begins, seconds, strict=True)]

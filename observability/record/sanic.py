@@ -18,7 +18,6 @@ How a request is recorded:
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,8 +44,6 @@ _logger = logging.getLogger(__name__)
 
 _SWITCHING_PROTOCOLS = 101
 _ENDED = -1.0
-_CALLED = re.compile(rb"\r\n[tT][rR][aA][cC][eE][pP][aA][rR][eE][nN][tT]:").search
-"""Whether a head says whose trace it belongs to; three times as quick as a pattern that ignores case."""
 
 
 def trace_id(request: Request) -> str:
@@ -74,8 +71,7 @@ def note_error(request: Request, code: str) -> None:
 
 def hook(recorder: Recorder) -> type[WebSocketProtocol]:
     """Return a protocol class to serve with (``protocol=``) that counts every request in ``recorder``."""
-    called = staticmethod(_CALLED if recorder.propagation.plain else bool)
-    own = {"recorder": recorder, "routes": {}, "called": called, "__slots__": ()}
+    own = {"recorder": recorder, "routes": {}, "asks_all": not recorder.propagation.plain, "__slots__": ()}
     return type("RecordedProtocol", (_RecordedProtocol,), own)
 
 
@@ -119,6 +115,8 @@ class _RecordedProtocol(WebSocketProtocol):
     HTTP_CLASS = _RecordedHttp
     recorder: ClassVar[Recorder]
     routes: ClassVar[dict[str, tuple[str, bool]]]
+    asks_all: ClassVar[bool]
+    """Whether any request may say whose trace it belongs to: that is so by propagators other than the default."""
     __slots__ = ("current", "first_byte", "first_write", "last_write", "looked", "more_bytes")
     conn_info: Any
 
@@ -183,29 +181,30 @@ class _RecordedProtocol(WebSocketProtocol):
         return self.recorder.requests.of(method, route, status, "")
 
     def answered(
-        self, series: Series, asked: float, told: float, size: int, head: bytes, read: Callable[[bytes], Any]
-    ) -> None:
-        """Record a request that was answered past Sanic, from Redis, which took from ``asked`` to ``told``.
+        self,
+        series: Series,
+        asked: float,
+        told: float,
+        size: int,
+        head: bytes,
+        read: Callable[[bytes], Any],
+        called: bool,  # noqa: FBT001 - a keyword would cost every request
+    ) -> float:
+        """Record a request that was answered past Sanic, from Redis, which took from ``asked`` to ``told``; return when it ended.
 
-        ``size`` is the response's body in bytes. ``read`` makes headers of its head, should it be kept.
+        ``size`` is the response's body in bytes. ``called`` says whether its head has a ``traceparent``; ``read`` makes
+        headers of it, should they be wanted.
         """
         ended, begin = time.perf_counter(), self.first_byte
         self.first_byte = 0.0
         self.recorder.in_flight -= 1
         seconds, waiting = ended - begin, series.waiting
         waiting.extend((seconds, told - asked, size, begin))
-        if len(waiting) >= series.due or seconds > series.route.slow or self.called(head):
-            self._look(series, ended, asked, told, head, read)
+        if len(waiting) >= series.due or seconds > series.route.slow or called or self.asks_all:
+            self._look(series, ended, asked, told, read(head) if called or self.asks_all else None)
+        return ended
 
-    def _look(
-        self,
-        series: Series,
-        ended: float,
-        asked: float,
-        told: float,
-        head: bytes,
-        read: Callable[[bytes], Any],
-    ) -> None:
+    def _look(self, series: Series, ended: float, asked: float, told: float, headers: Any) -> None:
         """See what there is to do about the request that is the last to wait to be counted."""
         recorder, waiting = self.recorder, series.waiting
         count, ratio = len(waiting) // 4, recorder.sampling.ratio
@@ -213,18 +212,20 @@ class _RecordedProtocol(WebSocketProtocol):
             series.draw(ratio, count - 1)
         lucky = count == series.lucky_at
         slow, keeper = waiting[-4] > series.route.slow, recorder.keeper
-        if lucky or self.called(head) or (slow and keeper is not None and not keeper.refuses("slow")):
+        if headers is not None or (slow and keeper is not None and not keeper.refuses("slow")):
             size, begin = int(waiting[-2]), waiting[-1]
             del waiting[-4:]
-            now = Current(begin, read(head), recorder.sampling)
+            now = Current(begin, headers, recorder.sampling)
             now.lucky = lucky
             if not recorder.propagation.plain:
-                now.adopt(recorder.propagation.caller(now.headers) or new_trace())
+                now.adopt(recorder.propagation.caller(headers) or new_trace())
             name, attributes = recorder.operations.read
             now.spend(REDIS, asked, told, name, "", attributes)
             self._settle(series, now, ended, 0, size, "1.1")
+        elif lucky:
+            recorder.chosen.add(series, waiting[-1], asked, told, ended, self._attributes)
         if lucky:
-            series.draw(ratio, count - 1)
+            series.draw(ratio, len(waiting) // 4)
         series.wait()
         if not count % TIMED_EVERY:
             recorder.note_cost(time.perf_counter() - ended)
@@ -239,11 +240,6 @@ class _RecordedProtocol(WebSocketProtocol):
         self.first_byte = _ENDED
 
     stamp = staticmethod(time.perf_counter)
-
-    @staticmethod
-    def called(head: bytes) -> object:
-        """Say whether a head may tell whose trace its request belongs to; by propagators other than the default any may."""
-        return _CALLED(head)
 
     def begin(self, at: float) -> None:
         """Start a request whose first byte has come at a ``stamp``."""
