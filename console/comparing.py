@@ -60,8 +60,8 @@ def said_of(comparison: Comparison) -> str:
     said = [f"{way} in the second run: {names}" for way, names in (("Slower", slower), ("Faster", faster)) if names]
     sentences = said or ["No difference is more than noise"]
     if few:
-        sentences.append(f"of {few} of {len(found)} figures there are too few requests to say")
-    return "; ".join(sentences) + "."
+        sentences.append(f"Of {few} of {len(found)} figures there are too few requests to say")
+    return ". ".join(sentences) + "."
 
 
 def signed(seconds: float | None) -> str:

@@ -11,6 +11,7 @@ from console.pages.overview import OverviewPage
 from console.pages.route import RoutePage
 from console.pages.trace import TracePage
 from console.pages.traces import TracesPage
+from console.pages.tune import TunePage
 from console.pages.workers import WorkersPage
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ PAGES: tuple[type[Page], ...] = (
     TracesPage,
     TracePage,
     LoadPage,
+    TunePage,
     WorkersPage,
 )
 

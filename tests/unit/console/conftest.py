@@ -192,6 +192,7 @@ class TurnedLoad:
     asked: list[tuple[str, str]] = field(default_factory=list)
     changes: list[LoadChanges] = field(default_factory=list)
     seconds: LoadColumns | None = None
+    cards: tuple[ScenarioCard, ...] = CARDS
     compared: Comparison | None = None
 
     def refusal(self) -> str | None:
@@ -199,8 +200,8 @@ class TurnedLoad:
         return self.refused
 
     def scenarios(self) -> Sequence[ScenarioCard]:
-        """Return two scenarios."""
-        return CARDS
+        """Return two scenarios, or what was put in."""
+        return self.cards
 
     async def start(self, scenario: str, changes: LoadChanges = AS_DECLARED) -> str:
         """Start, unless something is going on or the scenario is unknown."""
@@ -208,7 +209,7 @@ class TurnedLoad:
         self.changes.append(changes)
         if self.refused or self.going:
             raise LoadRefused(self.refused or "A run is going on already; stop it first.")
-        if scenario not in {card.name for card in CARDS}:
+        if scenario not in {card.name for card in self.cards}:
             raise LoadRefused(f"There is no scenario {scenario!r}.")
         self.going.append(msgspec.structs.replace(RUN, scenario=scenario))
         return RUN.run

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     import httpx
     from unit.console.conftest import Served
 
-from console.ports import LoadEndpoint
+from unit.console.conftest import NOW
+
+from console.ports import LoadChanges, LoadColumns, LoadEndpoint, ScenarioCard
+from console.tuning import Comparison, Difference
+
+CARD = ScenarioCard("smoke", "half a minute", 30, 20, 2400, 5000, 120_000, 3600)
 
 
 async def post(served: Served, path: str, *, script: bool = False, **fields: str) -> httpx.Response:
@@ -118,3 +124,68 @@ async def test_a_report_is_for_visitors(served: Served) -> None:
     """Whoever has not come in is shown the way in."""
     answer = await served.client.get("/console/load/runs/run/report.html")
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/login")
+
+
+async def test_numbers_are_changed_within_their_bounds(visited: Served) -> None:
+    """What is written goes to the run; what cannot be is refused beside its field, and shown again."""
+    visited.load.cards = (CARD,)
+    await post(visited, "/console/load/start", scenario="smoke", users="5", rate="1,200", seconds="", seed="7")
+    assert visited.load.changes == [LoadChanges(users=5, rate_per_minute=1200.0, seed=7)]
+    answer = await post(visited, "/console/load/start", script=True, scenario="smoke", users="6000")
+    assert answer.json() == {"message": "Users must be a whole number from 1 to 5,000.", "field": "users"}
+    answer = await post(visited, "/console/load/start", scenario="smoke", rate="lots")
+    assert answer.status_code == 409
+    assert 'name="rate"' in answer.text
+    assert 'value="lots"' in answer.text
+    assert re.search(r'id="load-rate-notice" role="alert">Requests a minute must be a number', answer.text)
+    assert len(visited.load.changes) == 1
+
+
+async def test_what_a_plan_has_of_its_own_cannot_be_changed(visited: Served) -> None:
+    """A number without a most is the plan's own."""
+    visited.load.cards = (msgspec.structs.replace(CARD, most_rate_per_minute=0),)
+    answer = await post(visited, "/console/load/start", script=True, scenario="smoke", rate="60")
+    assert answer.json()["field"] == "rate"
+    assert "the plan of smoke has its own" in answer.json()["message"]
+
+
+async def test_a_login_storm_is_one_button(visited: Served) -> None:
+    """Where there is such a scenario, a form of its own starts it."""
+    assert "Login storm" not in await visited.page("load")
+    visited.load.cards = (CARD, msgspec.structs.replace(CARD, name="storm"))
+    page = await visited.page("load")
+    assert re.search(r'<form id="load-storm".*?name="scenario" value="storm"', page, re.DOTALL)
+    assert 'form="load-storm"' in page
+
+
+async def test_two_runs_are_compared_by_a_link(visited: Served) -> None:
+    """The history offers two runs; the page they lead to says what is certain, or why nothing is."""
+    await post(visited, "/console/load/start", scenario="smoke")
+    done = msgspec.structs.replace(visited.load.going[0], state="done", verdict="PASS", validity="VALID")
+    earlier = msgspec.structs.replace(done, run="20261122T200000-smoke-0000")
+    visited.load.going = [done, earlier]
+    page = await visited.page("load")
+    assert re.search(rf'name="before" value="{earlier.run}"[^>]*checked', page)
+    assert re.search(rf'name="after" value="{done.run}"[^>]*checked', page)
+    page = await visited.page("load", before=done.run, after="other")
+    assert "There are no such runs." in page
+    visited.load.seconds = LoadColumns(1.0, (0.0,), p50=(0.1,), p95=(0.2,), p99=(0.3,))
+    visited.load.compared = Comparison("a", "b", (Difference("login", "p95", 0.02, 0.03, 0.008, 0.012, "real"),))
+    page = await visited.page("load", before=earlier.run, after=done.run)
+    assert "Slower in the second run: login (p95)." in page
+    assert 'id="overlay"' in page
+
+
+async def test_the_service_stands_beside_the_run_second_by_second(visited: Served) -> None:
+    """The stream carries the run's columns, and the service's figures of the same seconds."""
+    await post(visited, "/console/load/start", scenario="smoke")
+    visited.load.seconds = LoadColumns(NOW - 2, (0.0, 1.0, 2.0), *[(1.0, 2.0, None)] * 7)
+    found: dict[str, Any] = {}
+    async with visited.client.stream("GET", "/console/events?page=load") as stream:
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                found = json.loads(line[5:])["data"]["run"]
+                break
+    assert found["at"] == [NOW - 1, NOW, NOW + 1]
+    assert found["completed"] == [1.0, 2.0, None]
+    assert found["service_p95"] == [0.1235, 0.1235, 0.1235]
