@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from console.pages.alerts import AlertsPage
 from console.pages.cache import CachePage
 from console.pages.database import DatabasePage
 from console.pages.load import LoadPage
@@ -26,6 +27,7 @@ PAGES: tuple[type[Page], ...] = (
     TracePage,
     LoadPage,
     TunePage,
+    AlertsPage,
     WorkersPage,
 )
 

@@ -93,8 +93,8 @@ async def test_each_page_streams_its_own(visited: Served) -> None:
     """The parts of an event are those of the page that is asked for; a page that is none is told as such."""
     async with watching(visited, params={"page": "workers"}) as stream:
         _, data = await anext(stream)
-    assert set(data["parts"]) == {"status", "workers"}
-    assert data["points"] == {"at": []}
+    assert set(data["parts"]) == {"status", "tiles", "workers", "blocked", "cost", "in_force"}
+    assert data["points"]["at"] == []
     answer = await visited.client.get("/console/events", params={"page": "none"})
     assert (answer.status_code, answer.json()) == (404, {"message": "There is no such page."})
 

@@ -25,12 +25,11 @@ NOW = 1_795_378_651.0
 class BookPage(Page):
     """A page whose path has an argument."""
 
-    name = "workers"  # whose template is shown
+    name = "page"  # whose template is shown
     title = "Book"
     path = "books/<book:str>"
-    nav = "workers"
+    nav = "overview"
     arguments = ("chapter",)
-    parts = ("workers",)
     charts = False
     asks: ClassVar[list[Ask]] = []
 
@@ -81,9 +80,7 @@ async def test_what_stands_in_a_path_is_asked_for(library: Served) -> None:
     missing = await library.client.get("/console/books/none")
     assert missing.status_code == 404
     assert "There is no such book." in missing.text
-    async with library.client.stream(
-        "GET", "/console/events", params={"page": "workers", "book": "moby-dick"}
-    ) as stream:
+    async with library.client.stream("GET", "/console/events", params={"page": "page", "book": "moby-dick"}) as stream:
         async for line in stream.aiter_lines():
             if line.startswith("data: "):
                 break
