@@ -89,10 +89,11 @@ def route_detail(
     stretch: Stretch,
     columns: Sequence[RouteColumn],
     cells: Sequence[RouteColumn],
+    step: int,
     blocked: Iterable[BlockedView],
     slo: Slo,
 ) -> RouteDetail | None:
-    """Put a route together from what was done, its columns and those of its heatmap; None when there is nothing to it."""
+    """Put a route together from what was done, its columns and those of its heatmap, of ``step`` seconds; None when there is nothing to it."""
     method, route = key
     target = slo.target(method, route)
     series = [counts for counts in stretch.total.series() if (counts.method, counts.route) == key]
@@ -121,7 +122,7 @@ def route_detail(
         columns=RouteColumns(
             **{name: tuple(getattr(column, name) for column in columns) for name in RouteColumns.__struct_fields__}
         ),
-        heatmap=heatmap(cells),
+        heatmap=heatmap(cells, step),
         anatomy=cohorts(bands) if enough else (),
         blocked=tuple(one for one in blocked if any(delayed == name for delayed, _ in one.delayed)),
         request_bytes=share(size.request * _MIB, tally.count) if size else None,
@@ -129,9 +130,8 @@ def route_detail(
     )
 
 
-def heatmap(cells: Sequence[RouteColumn]) -> Heatmap:
-    """Return columns by bands of latency, of which only the stretch that anybody fell into."""
-    step = cells[1].at - cells[0].at if len(cells) > 1 else 1
+def heatmap(cells: Sequence[RouteColumn], step: int) -> Heatmap:
+    """Return columns of ``step`` seconds by bands of latency, of which only the stretch that anybody fell into."""
     known = [dict(column.bands) for column in cells]
     occupied = {band for column in known for band in column}
     if not occupied:

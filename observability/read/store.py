@@ -215,7 +215,15 @@ class FleetStore:
             )
             for step in (period.step, _step_of_cells(period))
         ]
-        return route_detail(key, stretch, columns, cells, ledger.chronicle.blocked(*self._bounds(period)), self._slo)
+        return route_detail(
+            key,
+            stretch,
+            columns,
+            cells,
+            _step_of_cells(period),
+            ledger.chronicle.blocked(*self._bounds(period)),
+            self._slo,
+        )
 
     async def _stretch(self, seconds: int, until: float | None) -> Stretch:
         """Return what was done over a period, added up once for all who ask."""

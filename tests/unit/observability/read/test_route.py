@@ -118,6 +118,16 @@ async def test_the_heatmap_counts_every_request() -> None:
     assert sum(map(sum, known)) == 50 * 110 + 11
 
 
+async def test_the_first_column_of_a_young_heatmap_is_as_long_as_the_others() -> None:
+    """A service that has just started has one column of ten seconds, not one of a second."""
+    site = Site()
+    site.work(12)
+    detail = await site.store.route("GET", "/a", Period(300))
+    assert detail is not None
+    assert detail.heatmap.at == (NOW + 10,)
+    assert detail.heatmap.step == 10
+
+
 def test_bands_are_whole_buckets() -> None:
     """Each band of latency is eight buckets of the histogram, to the last digit."""
     for band in range(-34, 12):
