@@ -18,6 +18,7 @@ from app.alerts_command import alerts_commands
 from app.commands import seed_command, user_commands
 from app.hash_command import hash_commands
 from app.priority import quietly
+from app.security.lending import Lending
 from app.settings import FIELDS, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -188,15 +189,16 @@ cli.add_command(alerts_commands)
 
 @cli.command("_worker", hidden=True)
 @click.option("--listen-fd", type=int, required=True)
+@click.option("--lending-fd", type=int, required=True)
 @click.option("--control-fd", type=int, required=True)
 @click.option("--number", type=int, required=True)
-def worker(listen_fd: int, control_fd: int, number: int) -> NoReturn:
+def worker(listen_fd: int, lending_fd: int, control_fd: int, number: int) -> NoReturn:
     """Serve requests; the launcher starts this."""
     # Reading the server's code takes most of a second, which is not to be taken from the workers that serve already.
     serving = quietly(partial(importlib.import_module, "app.worker"))
     settings = Settings.from_environment(os.environ)
     listener, control = socket.socket(fileno=listen_fd), socket.socket(fileno=control_fd)
-    sys.exit(serving.run_worker(settings, listener, control, number))
+    sys.exit(serving.run_worker(settings, listener, control, number, Lending(lending_fd, number)))
 
 
 def main() -> None:

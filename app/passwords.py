@@ -14,12 +14,13 @@ from app.settings import SettingsError
 from observability.model import load_slo
 
 if TYPE_CHECKING:
+    from app.security.lending import Lending
     from app.settings import Settings
     from observability.record.recorder import Recorder
 
 
-def hasher_of_worker(settings: Settings, recorder: Recorder, number: int) -> Passwords:
-    """Make the hasher of the worker of a number."""
+def hasher_of_worker(settings: Settings, recorder: Recorder, number: int, lending: Lending | None) -> Passwords:
+    """Make the hasher of the worker of a number, which may borrow its siblings' threads."""
     threads = settings.hash_threads_of_worker(number)
     login = load_slo(settings.slo).target("POST", "/auth/login")
     hashing = HashThreads(
@@ -28,6 +29,7 @@ def hasher_of_worker(settings: Settings, recorder: Recorder, number: int) -> Pas
         meter=recorder.hashing(threads, settings.hash_queue),
         most_time=settings.hash_max_time or (login.p95 if login else math.inf),
         nice=settings.hash_nice,
+        lending=lending,
     )
     return Passwords(hashing, Parameters(settings.hash_memory_kib, settings.hash_iterations))
 

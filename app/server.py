@@ -46,6 +46,7 @@ from observability.record.timing import tell_timing
 if TYPE_CHECKING:
     from sanic.server.protocols.http_protocol import HttpProtocol
 
+    from app.security.lending import Lending
     from app.security.passwords import Passwords
     from app.services.ports import Clock
     from app.settings import Settings
@@ -85,7 +86,14 @@ class Parts:
     housekeeping: asyncio.Task[None]
 
     @classmethod
-    async def open(cls, settings: Settings, recorder: Recorder, clock: Clock = utc_now, number: int = 1) -> Self:
+    async def open(
+        cls,
+        settings: Settings,
+        recorder: Recorder,
+        clock: Clock = utc_now,
+        number: int = 1,
+        lending: Lending | None = None,
+    ) -> Self:
         """Open them for the worker of a number; the URLs of both stores must be set."""
         database = await Database.open(
             _url(settings.database_url),
@@ -96,7 +104,7 @@ class Parts:
         replicas = database.replicas = await _open_replicas(settings, database, recorder)
         url = _url(settings.redis_url)
         cache = Cache.at(url, timeout=settings.redis_timeout, meter=command_meter(recorder, url))
-        passwords = hasher_of_worker(settings, recorder, number)
+        passwords = hasher_of_worker(settings, recorder, number, lending)
         await passwords.open()
         rule = password_rule(settings)
         completion = Completion(deadline=WRITE_DEADLINE)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sanic.server.async_server import AsyncioServer
     from sanic.server.protocols.http_protocol import HttpProtocol
 
+    from app.security.lending import Lending
     from app.settings import Settings
 
 DRAIN_SECONDS = 5.1
@@ -54,16 +55,20 @@ TELEMETRY_PATIENCE = 0.3
 _log = logging.getLogger("gatewatch")
 
 
-def run_worker(settings: Settings, listener: socket.socket, control: socket.socket, number: int) -> int:
+def run_worker(
+    settings: Settings, listener: socket.socket, control: socket.socket, number: int, lending: Lending | None = None
+) -> int:
     """Serve until SIGTERM, or until the launcher at the other end of ``control`` is gone; return the exit code."""
     logging.basicConfig(level=logging.WARNING, handlers=[logs.handler(settings.log, {"worker": number})])
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # it is meant to
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the launcher's business
-    uvloop.run(_serve(settings, listener, control, number))
+    uvloop.run(_serve(settings, listener, control, number, lending))
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, control_end: socket.socket, number: int) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, control_end: socket.socket, number: int, lending: Lending | None
+) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     control = await Control.open(control_end)
@@ -79,7 +84,7 @@ async def _serve(settings: Settings, listener: socket.socket, control_end: socke
     async with contextlib.AsyncExitStack() as stack:
         redis = telemetry_client(settings.redis_url or "", timeout=TELEMETRY_PATIENCE)
         stack.push_async_callback(redis.aclose)
-        parts = await Parts.open(settings, telemetry.recorder, number=number)
+        parts = await Parts.open(settings, telemetry.recorder, number=number, lending=lending)
         stack.push_async_callback(parts.close)
         # One worker of an instance is enough to ask, since all of them would say the same.
         await telemetry.start(redis, database_cpu=DatabaseCpu(parts.database) if number == 1 else None)

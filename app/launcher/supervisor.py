@@ -22,6 +22,7 @@ from app.launcher.load import LoadRuns
 from app.launcher.reach import check_postgres, check_redis, check_replica
 from app.launcher.servers import Servers
 from app.launcher.worker import Worker, spawn
+from app.security.lending import Lending
 from app.tuning_names import GIVEN, RUN
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Launcher:
         self._started = time.monotonic()
         self._run = secrets.token_hex(8)
         self._listener: socket.socket | None = None
+        self._lending: int | None = None
         self._crew: Crew | None = None
         self._load: LoadRuns | None = None
         self._servers = Servers(
@@ -150,8 +152,10 @@ class Launcher:
         if listener is None:
             raise LauncherError("there is no listening socket")
 
+        lending = self._lending = Lending.make(self._settings.workers)
+
         async def start(number: int) -> Worker:
-            return await spawn(number, self._program, listener, environment, load.answer)
+            return await spawn(number, self._program, listener, lending, environment, load.answer)
 
         self._crew = Crew(self._settings.workers, start, self._say)
         self._crew.start()
@@ -202,6 +206,8 @@ class Launcher:
             self._listener.close()
         if self._crew is not None:
             await self._crew.stop(DRAIN_PATIENCE, self._hasten)
+        if self._lending is not None:
+            os.close(self._lending)
         if self._load is not None:
             await self._load.stop(LOAD_PATIENCE)
         await self._servers.stop(SERVER_PATIENCE)

@@ -92,6 +92,7 @@ async def spawn(
     number: int,
     program: Sequence[str],
     listener: socket.socket,
+    lending: int,
     environment: Mapping[str, str],
     answer: Answer,
 ) -> Worker:
@@ -106,10 +107,11 @@ async def spawn(
             *program,
             "_worker",
             f"--listen-fd={listener.fileno()}",
+            f"--lending-fd={lending}",
             f"--control-fd={theirs.fileno()}",
             f"--number={number}",
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(listener.fileno(), theirs.fileno()),
+            pass_fds=(listener.fileno(), lending, theirs.fileno()),
             process_group=0,
             env=dict(environment),
         )

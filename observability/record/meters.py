@@ -136,32 +136,23 @@ class HashMeter:
         self.threads = threads
         self.limit = limit
         self.queued = 0
+        """Passwords that no thread has taken up; set by the queue."""
         self.refused = 0
         self.wait = Histogram()
         self.duration = Histogram()
 
-    def enqueue(self) -> None:
-        """Count a password that starts to wait."""
-        self.queued += 1
-
-    def begin(self, waited: float) -> None:
-        """Count a password that a thread took up after this many seconds in the queue."""
-        self.queued = max(0, self.queued - 1)
+    def done(self, waited: float, duration: float) -> None:
+        """Count a password that a thread took up after so many seconds in the queue, and hashed in so many."""
         self.wait.record(waited)
-
-    def end(self, duration: float) -> None:
-        """Count a password hashed in this many seconds."""
         self.duration.record(duration)
 
-    def spent(self, queued: float, begun: float, ended: float) -> None:
-        """Tell the running request when its password was queued, taken up and hashed; since then it waited for the loop."""
+    def spent(self, queued: float, begun: float, ended: float, told: float) -> None:
+        """Tell the running request when its password was queued, taken up, hashed and told of; since then it waited for the loop."""
         spend(HASH_WAIT, queued, begun, "hash wait" if begun - queued > _WORTH_A_SPAN else "")
         spend(HASH, begun, ended, "hash")
-        spend(LOOP, ended, time.perf_counter())
-
-    def cancel(self) -> None:
-        """Count a password that left the queue unhashed."""
-        self.queued = max(0, self.queued - 1)
+        if told > ended:
+            spend(HASH_WAIT, ended, told)
+        spend(LOOP, told, time.perf_counter())
 
     def refuse(self) -> None:
         """Count a password that found the queue full."""

@@ -22,9 +22,9 @@ async def test_workers_that_never_start_end_the_launcher() -> None:
 
     async def broken(number: int) -> Worker:
         program = (sys.executable, "-I", "-S", "-c", "raise SystemExit(7)")
-        with socket.socket() as listener:
+        with socket.socket() as listener, socket.socket() as lending:
             spawned.append(number)
-            return await spawn(number, program, listener, {}, _answer)
+            return await spawn(number, program, listener, lending.fileno(), {}, _answer)
 
     lines: list[str] = []
     crew = Crew(1, broken, lines.append)

@@ -15,7 +15,7 @@ def test_a_snapshot_survives_the_journey() -> None:
     recorder.requests.record("GET", "/users/{id}", 200, "", 0.02)
     recorder.cache("session").misses += 1
     recorder.pool("postgresql", 10).enqueue()
-    recorder.hashing(1, 16).enqueue()
+    recorder.hashing(1, 16).done(0.1, 0.2)
     snapshot = recorder.snapshot()
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
 

@@ -90,7 +90,7 @@ def test_differences_are_sent_where_they_are_preferred(preference: str, counts: 
     before = recorder.snapshot()
     now[0], lookups.hits = 1010.0, 5
     recorder.requests.record("GET", "/me", 200, "", 0.4)
-    hashing.end(0.5)
+    hashing.done(0.1, 0.5)
     snapshot = msgspec.structs.replace(recorder.snapshot(), active=(("GET", 4),))
     metrics = _metrics_of(snapshot, PREFERENCES[preference], before)
     (point,) = _points(metrics, "http.server.request.duration")

@@ -31,7 +31,7 @@ def worked(worker: str, *durations: float) -> Recorder:
     recorder.requests.record("GET", "/me", 503, "pool_timeout", 0.3)
     recorder.pool("postgresql", 10).opened = 4
     recorder.cache("session").hits += 3
-    recorder.hashing(1, 16).begin(0.25)
+    recorder.hashing(1, 16).done(0.25, 0.1)
     recorder.redis = RedisServer(run_id="r", hits=7)
     return recorder
 
