@@ -209,21 +209,15 @@ class FleetStore:
     async def _route(self, key: tuple[str, str], period: Period) -> RouteDetail | None:
         ledger = self._shown
         stretch = await self._stretch(period.seconds, period.until)
+        steps = period.step, _step_of_cells(period)
         columns, cells = [
             await self._table(
                 key, self._wanted(period.seconds, step, period.until), partial(route_column, ledger, key, step)
             )
-            for step in (period.step, _step_of_cells(period))
+            for step in steps
         ]
-        return route_detail(
-            key,
-            stretch,
-            columns,
-            cells,
-            _step_of_cells(period),
-            ledger.chronicle.blocked(*self._bounds(period)),
-            self._slo,
-        )
+        blocked = ledger.chronicle.blocked(*self._bounds(period))
+        return route_detail(key, stretch, columns, cells, steps[1], blocked, self._slo)
 
     async def _stretch(self, seconds: int, until: float | None) -> Stretch:
         """Return what was done over a period, added up once for all who ask."""
