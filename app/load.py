@@ -56,6 +56,8 @@ class LauncherLoad:
 
     async def stop(self, run: str) -> None:
         """Stop a run; it still writes its report."""
+        if not RUN_ID.fullmatch(run):
+            raise LoadRefused("That load run is not running.")
         await self._ask("load.stop", run=run)
 
     async def runs(self, most: int = 10) -> Sequence[LoadRun]:

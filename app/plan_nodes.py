@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from console.tuning import PlanNode
@@ -16,6 +17,8 @@ MANY_ROWS = 1000
 
 FAR_OFF = 100
 """By what factor an estimate of rows may be wrong before it is told."""
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
 
 _DETAILS = (
     "Index Cond",
@@ -32,9 +35,12 @@ _DETAILS = (
 )
 
 
-def nodes_of(told: Told) -> tuple[PlanNode, ...]:
-    """Return the steps of a plan, each after the one that it is for."""
-    return tuple(_node(depth, plan) for depth, plan in _walk(told["Plan"]))
+def nodes_of(told: Told, sql: str = "") -> tuple[PlanNode, ...]:
+    """Return the steps of a plan, each after the one that it is for. Of what its conditions quote only what ``sql`` says is shown.
+
+    PostgreSQL writes arguments into them: addresses, and hashes of tokens.
+    """
+    return tuple(_node(depth, plan, sql) for depth, plan in _walk(told["Plan"]))
 
 
 def planning_of(told: Told) -> float | None:
@@ -58,13 +64,13 @@ def _walk(plan: Told, depth: int = 0) -> Iterator[tuple[int, Told]]:
         yield from _walk(below, depth + 1)
 
 
-def _node(depth: int, plan: Told) -> PlanNode:
+def _node(depth: int, plan: Told, sql: str) -> PlanNode:
     loops = plan.get("Actual Loops")
     pages = [plan[name] for name in ("Shared Hit Blocks", "Shared Read Blocks") if name in plan]
     return PlanNode(
         depth=depth,
         title=_title(plan),
-        details=tuple(f"{name}: {_text(plan[name])}" for name in _DETAILS if name in plan),
+        details=tuple(f"{name}: {_covered(_text(plan[name]), sql)}" for name in _DETAILS if name in plan),
         cost=plan["Total Cost"],
         rows_expected=plan["Plan Rows"],
         rows=plan.get("Actual Rows"),
@@ -108,6 +114,10 @@ def _warnings(plan: Told, rows: Mapping[str, int]) -> Iterator[str]:
 
 def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _covered(text: str, sql: str) -> str:
+    return _QUOTED.sub(lambda found: found[0] if found[0] in sql else "'…'", text)
 
 
 def _seconds(milliseconds: float | None) -> float | None:

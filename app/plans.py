@@ -49,7 +49,7 @@ class DatabasePlans:
                 rows = await session.rows()
         except ExplainError as error:
             raise PlanRefused(f"PostgreSQL did not explain it: {error}.") from None
-        nodes = nodes_of(told)
+        nodes = nodes_of(told, statement.sql)
         return QueryPlan(
             name=name,
             sql=tidy(statement.sql),

@@ -63,6 +63,7 @@ class ServiceTrials:
         self._files, self._load, self._live, self._feed = files, load, live, feed
         self._settle, self._poll = settle, poll
         self._clock = clock
+        self._starting: asyncio.Task[None] | None = None
         self._going: asyncio.Task[None] | None = None
         self._trial: Trial | None = None
 
@@ -87,9 +88,14 @@ class ServiceTrials:
             now,
             tuple(wanted),
         )
-        await self._take(trial)
-        self._going = asyncio.create_task(self._go(load or AS_DECLARED), name="trial")
+        # Whoever asked may go away meanwhile, and must not leave a lock behind that nobody lets go.
+        self._starting = asyncio.create_task(self._begin(trial, load or AS_DECLARED))
+        await asyncio.shield(self._starting)
         return trial.trial
+
+    async def _begin(self, trial: Trial, load: LoadChanges) -> None:
+        await self._take(trial)
+        self._going = asyncio.create_task(self._go(load), name="trial")
 
     async def stop(self, trial: str) -> None:
         """Ask whoever runs it to end it and take its change back; raise TrialRefused."""

@@ -35,9 +35,11 @@ async def test_every_query_is_explained_with_arguments_out_of_the_tables_and_non
         if card.refusal:
             with pytest.raises(PlanRefused, match="not run"):
                 await plans.explain(card.name, run=True)
-        shown = " ".join(plan.arguments)
+        details = [detail for node in plan.nodes for detail in node.details]
+        shown = " ".join((*plan.arguments, *details, *plan.warnings, plan.sql))
         assert "ann@" not in shown
         assert SECRET not in shown
+        assert "\\x" not in shown  # nor what a session is found by
     assert await service.rows() == before
     found = await plans.explain("session_with_profile", run=True)
     assert found.nodes[0].rows == 1  # so the arguments are those of a session that there is

@@ -218,3 +218,19 @@ def test_no_difference_and_a_better_one_are_said_as_such() -> None:
     assert outcome(unlike, run, (Moved("GET", "/auth/me", "loop", 0.002, 0.05),)).endswith(
         "requests of GET /auth/me: it waits for its turn on the event loop, 2.0 ms before and 50 ms after."
     )
+
+
+async def test_a_visitor_who_leaves_while_it_starts_leaves_no_lock_behind(tmp_path: Path) -> None:
+    """At whatever moment that is, a trial that has begun comes to its end, and the next can be started."""
+    for turns in range(12):
+        trials = _trials(tmp_path, Load(), Live())
+        starting = asyncio.create_task(trials.start(CHANGES))
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        if trials._starting:
+            await trials._starting
+        if trials._going:
+            await trials._going
+        assert not trials._files._is_run()

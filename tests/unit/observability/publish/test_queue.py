@@ -15,7 +15,12 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 def test_a_span_that_cannot_be_encoded_costs_no_others() -> None:
     """User code may say of a span what is no Unicode, a stranger's header for one; then all go out as they were kept."""
     sent: list[bytes] = []
-    queue = SpanQueue(lambda raw: not sent.append(raw), Resource({}), {}, lambda _: None)
+
+    def send(raw: bytes) -> bool:
+        sent.append(raw)
+        return True
+
+    queue = SpanQueue(send, Resource({}), {}, lambda _: None)
     span = TracerProvider().get_tracer("shop").start_span("shelve \udcff")
     span.end()
     kept = KeptSpan(f"{span.get_span_context().span_id:016x}", SPAN, "shelve ?", "internal", "", 0.0, 0.1)
