@@ -56,7 +56,7 @@ class WorkersPage(Page):
             "tiles": tiles(view),
             "blockers": blockers(await feed.blocked(ask.period)),
             "versions": versions(view.workers),
-            "given": given(self.host.settings) if self.host.settings else None,
+            "in_force": given(self.host.settings) if self.host.settings else None,
             "step": ask.period.step,
         }
 

@@ -22,7 +22,7 @@ for (const place of document.querySelectorAll("[data-family]")) {
       lines: [
         { column: column("hits"), label: "hits", colour: "--series-1" },
         { column: column("misses"), label: "misses", colour: "--series-2" },
-        { column: column("coalesced"), label: "coalesced", colour: "--series-3", dash: [5, 3] },
+        { column: column("coalesced"), label: "joined", colour: "--series-3", dash: [5, 3] },
         { column: column("refused"), label: "refused", colour: "--bad", dash: [2, 3] },
       ],
     });
