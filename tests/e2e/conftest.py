@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -34,8 +35,21 @@ QUIET = (
 
 @pytest.fixture(scope="session")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """Run an instance that many tests share."""
+    with _started(tmp_path_factory.mktemp("instance") / "data") as started:
+        yield started
+
+
+@pytest.fixture
+def own_instance(tmp_path: Path) -> Iterator[Instance]:
+    """Run an instance that one test has for itself, since it breaks things."""
+    with _started(tmp_path / "data") as started:
+        yield started
+
+
+@contextlib.contextmanager
+def _started(folder: Path) -> Iterator[Instance]:
     """Run an instance with its embedded servers on a free port; it must end cleanly."""
-    folder = tmp_path_factory.mktemp("instance") / "data"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWATCH_", "OTEL_"))}
@@ -79,6 +93,20 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def visit(instance: Instance, browser: Browser) -> AsyncIterator[Visit]:
+    """Open a page on the shared instance."""
+    async with _opened(browser, instance) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_visit(own_instance: Instance, browser: Browser) -> AsyncIterator[Visit]:
+    """Open a page on a test's own instance."""
+    async with _opened(browser, own_instance) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def _opened(browser: Browser, instance: Instance) -> AsyncIterator[Visit]:
     """Open a page that notes every error, policy violation and request to another origin; there must be none."""
     context: BrowserContext = await browser.new_context(viewport={"width": 1440, "height": 1000})
     page = await context.new_page()
