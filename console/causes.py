@@ -1,7 +1,7 @@
 """Why the service is not well, or soon will not be, in sentences: from figures of the last minute, the deepest cause first.
 
-What holds up an event loop holds up everything, a slow query empties the pool, an empty pool makes requests wait: so a
-cause stands before what it causes.
+What was changed by hand may be behind everything; what holds up an event loop holds up everything; a cache that does not
+answer asks more of the database, whose slow queries empty the pool, for which requests wait: so a cause stands before what it causes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from console.tiles import EVICTIONS_ARE_WRONG
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from console.tuning import LiveSetting
     from observability.read.detail import BlockedView, OperationView
     from observability.read.view import View
 
@@ -44,22 +45,37 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 def causes(
-    view: View, operations: Sequence[OperationView] = (), blocked: Sequence[BlockedView] = ()
+    view: View,
+    operations: Sequence[OperationView] = (),
+    blocked: Sequence[BlockedView] = (),
+    settings: Sequence[LiveSetting] = (),
 ) -> tuple[Cause, ...]:
-    """Return at most four causes, what causes others first; none when nothing stands out."""
+    """Return at most four causes, what causes others first; none when nothing stands out, whatever was changed."""
     if view.age is None:
         return ()
-    found = (
+    groups = (
         _blocked(blocked),
+        _redis(view),
+        _evictions(view),
+        _cold(view),
         _slow_queries(operations),
         _pool(view),
         _hashing(view),
-        _redis(view),
-        _cold(view),
-        _evictions(view),
         _alerts(view),
     )
-    return tuple(cause for group in found for cause in group)[:MOST]
+    found = [cause for group in groups for cause in group]
+    return (*_changed(settings), *found)[:MOST] if found else ()
+
+
+def _changed(settings: Sequence[LiveSetting]) -> Iterator[Cause]:
+    """Name what is not set as it started: whatever else is found may follow from that."""
+    changed = [f"{one.label} is {_valued(one)} instead of {one.starts_as}" for one in settings if one.changed]
+    if changed:
+        yield Cause("setting", f"Changed while it serves: {', '.join(changed)}.", "tune")
+
+
+def _valued(setting: LiveSetting) -> str:
+    return f"{setting.value} {setting.unit}".rstrip() if setting.kind == "seconds" else setting.value
 
 
 def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
@@ -95,11 +111,23 @@ def is_the_loops(function: str) -> bool:
 
 
 def _slow_queries(operations: Sequence[OperationView]) -> Iterator[Cause]:
+    """Name the operation that took most time of those that miss their target, and how many others do."""
     missed = [one for one in operations if one.judgement == "missed" and one.target and one.latency.p95 is not None]
-    for slow in sorted(missed, key=lambda one: one.total, reverse=True)[:2]:
-        what = "query" if slow.system == "postgresql" else "Redis command"
-        words = f"The {what} {slow.name} is slow: p95 {duration(slow.latency.p95)} of its {threshold(slow.target)}."
-        yield Cause("query", words, "database", {"query": slow.name})
+    if not missed:
+        return
+    slow, *others = sorted(missed, key=lambda one: one.total, reverse=True)
+    what = "query" if slow.system == "postgresql" else "Redis command"
+    also = f"; so {'is' if len(others) == 1 else 'are'} {_listed([one.name for one in others])}" if others else ""
+    words = f"The {what} {slow.name} is slow: p95 {duration(slow.latency.p95)} of its {threshold(slow.target)}{also}."
+    yield Cause("query", words, "database", {"query": slow.name})
+
+
+def _listed(names: Sequence[str]) -> str:
+    """List names, of many the first two."""
+    few = 3
+    if len(names) > few:
+        names = [*names[:2], f"{len(names) - 2} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _pool(view: View) -> Iterator[Cause]:
@@ -107,9 +135,8 @@ def _pool(view: View) -> Iterator[Cause]:
     if pool is None or not (pool.timeouts or (pool.wait_p95 or 0.0) > LONG_WAIT):
         return
     gave_up = f", and {pool.timeouts:,} gave up" if pool.timeouts else ""
-    size = f"the pool has {pool.size:,} {'connection' if pool.size == 1 else 'connections'}"
-    busy = f", {share(pool.use)} in use" if pool.use is not None else ""
-    words = f"Requests wait for a database connection: p95 {duration(pool.wait_p95)}{gave_up}; {size}{busy}."
+    size = f"{pool.size:,} {'connection' if pool.size == 1 else 'connections'}"
+    words = f"Requests wait for a database connection: p95 {duration(pool.wait_p95)}{gave_up}; the pool has {size}."
     yield Cause("pool", words, "database")
 
 

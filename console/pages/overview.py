@@ -41,7 +41,12 @@ class OverviewPage(Page):
         recent = Period(MINUTE)
         return {
             "verdict": judge(view),
-            "causes": causes(view, await feed.operations(recent), await feed.blocked(recent)),
+            "causes": causes(
+                view,
+                await feed.operations(recent),
+                await feed.blocked(recent),
+                self.host.settings.settings() if self.host.settings else (),
+            ),
             "tiles": tiles(view, await feed.series(seconds=SPARKLINES.seconds, step=10)),
             "over": over,
             "busy": sort_routes(

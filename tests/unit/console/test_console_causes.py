@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from console.causes import MOST, causes
+from console.tuning import LiveSetting
 from observability.read.detail import BlockedView, OperationView
 from observability.read.view import Alert, CacheView, HashView, Latency, PoolView, RedisView, View
 
 if TYPE_CHECKING:
+    from console.tuning import Kind
     from observability.read.view import Judgement
 
 NOW = 1_795_378_651.0
@@ -47,6 +49,12 @@ def query(name: str, judgement: Judgement, p95: float, total: float = 1.0) -> Op
 def block(function: str, seconds: float, *delayed: tuple[str, int]) -> BlockedView:
     """Return a function that held up a loop."""
     return BlockedView(NOW - 5, seconds, function, (), delayed, "host:8000", "w1")
+
+
+def setting(label: str, kind: Kind, value: str, starts_as: str) -> LiveSetting:
+    """Return a setting that can be changed."""
+    unit = "s" if kind == "seconds" else ""
+    return LiveSetting("name", "Group", label, "", kind, value, starts_as, None, None, unit, "VARIABLE")
 
 
 def said(view: View, *operations: OperationView, blocked: tuple[BlockedView, ...] = ()) -> list[str]:
@@ -86,12 +94,37 @@ def test_a_loop_that_stood_still_by_itself_is_no_functions_fault() -> None:
 
 
 def test_a_slow_query_is_named_with_its_target() -> None:
-    """Queries that miss are named, the one that took most time in all first."""
-    slow = query("session_by_token", "missed", 0.25, total=20), query("user_by_email", "missed", 0.4, total=80)
-    assert said(WELL, *slow, query("rare", "too few", 3.0)) == [
-        "The query user_by_email is slow: p95 400 ms of its 5 ms.",
-        "The query session_by_token is slow: p95 250 ms of its 5 ms.",
+    """Of queries that miss, the one that took most time in all is named with its figures, the others by name."""
+    by_token, by_email = query("session_by_token", "missed", 0.25, 20), query("user_by_email", "missed", 0.4, 80)
+    rare = query("rare", "too few", 3.0)
+    assert said(WELL, by_token, rare) == ["The query session_by_token is slow: p95 250 ms of its 5 ms."]
+    assert said(WELL, by_token, by_email, rare) == [
+        "The query user_by_email is slow: p95 400 ms of its 5 ms; so is session_by_token."
     ]
+    more = [query(f"more{n}", "missed", 0.1) for n in range(3)]
+    assert said(WELL, by_email, *more) == [
+        "The query user_by_email is slow: p95 400 ms of its 5 ms; so are more0, more1 and more2."
+    ]
+    assert said(WELL, by_email, by_token, *more) == [
+        "The query user_by_email is slow: p95 400 ms of its 5 ms; so are session_by_token, more0 and 2 more."
+    ]
+
+
+def test_what_was_changed_stands_before_what_may_follow_from_it() -> None:
+    """Settings that are not as they started are named where anything is wrong, and lead to where they are undone."""
+    settings = (
+        setting("Pool size", "integer", "1", "20"),
+        setting("Sessions cached", "switch", "off", "on"),
+        setting("Pool wait", "seconds", "0.5", "5"),
+        setting("Coalescing", "switch", "on", "on"),
+    )
+    first, second = causes(msgspec.structs.replace(WELL, pool=STARVED), settings=settings)
+    assert first.words == (
+        "Changed while it serves: Pool size is 1 instead of 20, Sessions cached is off instead of on, "
+        "Pool wait is 0.5 s instead of 5."
+    )
+    assert (first.rule, first.page, second.rule) == ("setting", "tune", "pool")
+    assert causes(WELL, settings=settings) == ()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +132,7 @@ def test_a_slow_query_is_named_with_its_target() -> None:
     [
         (
             {"pool": STARVED},
-            "Requests wait for a database connection: p95 1.18 s, and 14 gave up; the pool has 1 connection, 100 % in use.",
+            "Requests wait for a database connection: p95 1.18 s, and 14 gave up; the pool has 1 connection.",
         ),
         (
             {"hashing": HashView(2, 60, 64, 7, 1.4, 0.031)},
@@ -139,10 +172,13 @@ def test_a_cold_cache_among_few_lookups_is_not_called_cold() -> None:
 
 
 def test_what_causes_others_stands_first_and_few_are_said() -> None:
-    """A blocked loop stands before a slow query, that before the pool it empties, and no more than four are said."""
+    """A blocked loop stands before a cold cache, that before the queries it asks for and the pool they empty; no more than four are said."""
     view = msgspec.structs.replace(
-        WELL, pool=STARVED, hashing=HashView(2, 60, 64, 7, 1.4, 0.031), caches=(CacheView("s", 1, 99, 0, 0, 0, 0.01),)
+        WELL,
+        pool=STARVED,
+        hashing=HashView(2, 60, 64, 7, 1.4, 0.031),
+        caches=(CacheView("session", 10, 990, 0, 0, 0, 0.01),),
     )
     found = causes(view, (query("user_by_email", "missed", 0.4),), (block("sleep", 1.0),))
-    assert [cause.rule for cause in found] == ["blocked", "query", "pool", "hashing"]
+    assert [cause.rule for cause in found] == ["blocked", "cold", "query", "pool"]
     assert len(found) == MOST
