@@ -10,13 +10,13 @@ import random
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from observability.record.trace import Trace, parse_traceparent
+import msgspec
+
+from observability.model.kept import AttributeValue, KeptLog
+from observability.record.trace import HeadSampling, Trace, parse_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from observability.model.kept import AttributeValue, KeptLog
-    from observability.record.trace import HeadSampling
 
 LOOP, HASH_WAIT, HASH, POOL_WAIT, SQL, REDIS = range(6)
 """Positions in ``model.PARTS``."""
@@ -28,55 +28,38 @@ Child = tuple[int, str, float, float, str, "tuple[tuple[str, AttributeValue], ..
 """Part, name, begin, end, error, attributes."""
 
 
-class Current:
+_NO_PARTS = [0.0] * 6
+
+
+class Current(msgspec.Struct, eq=False):
     """One request on its way. Times are those of ``time.perf_counter``.
 
     Its identity is made when first asked for and the same ever after; a request that nobody asks for it has none.
     ``headers`` has ``getall(name, default)``, None for a request without any that could be read.
     """
 
-    __slots__ = (
-        "_sampled",
-        "_span_id",
-        "_trace",
-        "attributes",
-        "begin",
-        "busy",
-        "children",
-        "dropped",
-        "ended",
-        "headers",
-        "logs",
-        "lucky",
-        "overlapping",
-        "parts",
-        "sampling",
-        "spans",
-    )
-
-    def __init__(self, begin: float, headers: Any, sampling: HeadSampling) -> None:
-        self.begin = begin
-        self.headers = headers
-        self.sampling = sampling
-        self.parts = [0.0] * 6
-        self.children: list[Child] = []
-        self.dropped = 0
-        self.overlapping = False
-        """Whether it may have waited for two things at once."""
-        self.ended = False
-        self.logs: list[KeptLog] = []
-        """What was logged meanwhile, for whoever makes logs of it; bounded by them."""
-        self.attributes: dict[str, AttributeValue] = {}
-        """What user code says of the request; bounded by whoever takes it."""
-        self.spans: list[Any] = []
-        """Finished spans of user code (``ReadableSpan``), for whoever makes such; bounded by them."""
-        self.busy = 0.0
-        """The end of its latest wait."""
-        self.lucky: bool | None = None
-        """What chance says of it, if it was asked already; it decides only where there is no caller."""
-        self._trace: Trace | None = None
-        self._span_id = ""
-        self._sampled: bool | None = None
+    begin: float
+    headers: Any
+    sampling: HeadSampling
+    parts: list[float] = msgspec.field(default_factory=_NO_PARTS.copy)
+    children: list[Child] = []
+    dropped: int = 0
+    overlapping: bool = False
+    """Whether it may have waited for two things at once."""
+    ended: bool = False
+    logs: list[KeptLog] = []
+    """What was logged meanwhile, for whoever makes logs of it; bounded by them."""
+    attributes: dict[str, AttributeValue] = {}
+    """What user code says of the request; bounded by whoever takes it."""
+    spans: list[Any] = []
+    """Finished spans of user code (``ReadableSpan``), for whoever makes such; bounded by them."""
+    busy: float = 0.0
+    """The end of its latest wait."""
+    lucky: bool | None = None
+    """What chance says of it, if it was asked already; it decides only where there is no caller."""
+    _trace: Trace | None = None
+    _span_id: str = ""
+    _sampled: bool | None = None
 
     @property
     def trace(self) -> Trace:
@@ -99,6 +82,11 @@ class Current:
             self._trace = self._trace or self.caller()
             self._sampled = self.sampling.decides(self._trace) if self._trace is not None else self._is_lucky()
         return self._sampled
+
+    def is_open(self) -> bool:
+        """Whether it has no caller, and nobody has asked yet if it is to be kept."""
+        decided = self._trace is not None or self._sampled is not None or self.lucky is not None
+        return not decided and self.headers is not None and "traceparent" not in self.headers
 
     def adopt(self, trace: Trace | None) -> None:
         """Take an identity that was made before."""

@@ -35,7 +35,6 @@ MOST_A_SECOND: dict[Why, int] = {"failed": 10, "slow": 5, "asked": 25, "sampled"
 MOST_FRESH = 200
 """Kept traces that wait to be published; past that the oldest go."""
 
-_SERVER_ERROR = 500
 _WAITED = re.compile(r"(?:^|,)[ \t]*gatewatch=w:([0-9]{1,12})[ \t]*(?:,|$)")
 
 
@@ -74,8 +73,7 @@ class Keeper:
 
     def why(self, series: Series, seconds: float, request: Current) -> Why | None:
         """Return why a request is to be kept, None when it is not."""
-        _, _, status, error = series.key
-        if (status >= _SERVER_ERROR or not status or error == "truncated") and self._has("failed"):
+        if series.failed and self._has("failed"):
             return "failed"
         if seconds > series.route.slow and self._has("slow"):
             return "slow"

@@ -27,26 +27,29 @@ OTHER_METHOD = "_OTHER"
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 MOST_WAITING = 512
-"""Requests of a hot series that wait to be counted: together that costs a fifth, and this many take 0.2 ms."""
+"""Requests of a series that wait to be counted: together that costs a fifth, and this many take 0.2 ms."""
 
 TIMED_EVERY = 64
 """One request in so many is timed inside the recorder itself."""
 
+_SERVER_ERROR = 500
 _Key = tuple[str, str, int, str]
 
 
 class Series:
     """Requests that ended alike.
 
-    Those of a hot series wait in ``waiting`` until ``fold`` counts them all at once. Each is four numbers: seconds, seconds that
+    Those of which nothing else is known wait in ``waiting`` until ``fold`` counts them all at once. Each is four numbers: seconds, seconds that
     Redis took, bytes of the response's body, begin. They lie there flat, since a tuple each would keep the garbage
     collector busy. When ``waiting`` is as long as ``due``, something else is to be done than to wait.
     """
 
-    __slots__ = ("_frozen", "_stalls", "due", "exemplars", "histogram", "key", "lucky_at", "route", "waiting")
+    __slots__ = ("_frozen", "_stalls", "due", "exemplars", "failed", "histogram", "key", "lucky_at", "route", "waiting")
 
     def __init__(self, key: _Key, route: RouteMeter, bounds: tuple[float, ...], stalls: Stalls) -> None:
         self.key = key
+        self.failed = key[2] >= _SERVER_ERROR or not key[2] or key[3] == "truncated"
+        """Whether its requests are to be kept because they failed."""
         self.route = route
         self.histogram = Histogram()
         self.histogram.split_at(bounds)
@@ -64,6 +67,13 @@ class Series:
         position = self.histogram.record(seconds)
         if self.key[2]:
             self.route.add(position, 1, seconds, parts)
+
+    def is_lucky(self, ratio: float) -> bool:
+        """Say whether the last one that waits is to be kept by chance; then the next has to be drawn."""
+        count = len(self.waiting) // 4
+        if not self.lucky_at:
+            self.draw(ratio, count - 1)
+        return count == self.lucky_at
 
     def draw(self, ratio: float, after: int) -> None:
         """Draw which request after so many that wait is the next to be kept by chance: one in ``1 / ratio``."""
@@ -87,9 +97,13 @@ class Series:
         order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
         seconds = [*map(unsorted.__getitem__, order)]
         redis = [*map(waiting[1::4].__getitem__, order)]
-        if self._stalls.latest > min(waiting[3::4]):
-            begins = [waiting[4 * place + 3] for place in order]
-            stalled = [self._stalls.overlap(begin, begin + took) for begin, took in zip(begins, seconds, strict=True)]
+        latest, overlap = self._stalls.latest, self._stalls.overlap
+        if latest > min(waiting[3::4]):
+            begins = map(waiting[3::4].__getitem__, order)
+            stalled = [
+                overlap(begin, begin + took) if begin < latest else 0.0
+                for begin, took in zip(begins, seconds, strict=True)
+            ]
             redis = [max(0.0, took - late) for took, late in zip(redis, stalled, strict=True)]
         self.route.add_sorted(self.histogram.record_sorted(seconds), seconds, stalled, redis)
         self.route.add_sizes(sorted(waiting[2::4]))

@@ -207,29 +207,31 @@ class _RecordedProtocol(WebSocketProtocol):
     def _look(self, series: Series, ended: float, asked: float, told: float, headers: Any) -> None:
         """See what there is to do about the request that is the last to wait to be counted."""
         recorder, waiting = self.recorder, series.waiting
-        count, ratio = len(waiting) // 4, recorder.sampling.ratio
-        if not series.lucky_at:
-            series.draw(ratio, count - 1)
-        lucky = count == series.lucky_at
+        count, lucky = len(waiting) // 4, series.is_lucky(recorder.sampling.ratio)
         slow, keeper = waiting[-4] > series.route.slow, recorder.keeper
         if headers is not None or (slow and keeper is not None and not keeper.refuses("slow")):
             size, begin = int(waiting[-2]), waiting[-1]
             del waiting[-4:]
             now = Current(begin, headers, recorder.sampling)
             now.lucky = lucky
-            if not recorder.propagation.plain:
+            if self.asks_all:
                 now.adopt(recorder.propagation.caller(headers) or new_trace())
             name, attributes = recorder.operations.read
             now.spend(REDIS, asked, told, name, "", attributes)
             self._settle(series, now, ended, 0, size, "1.1")
         elif lucky:
             recorder.chosen.add(series, waiting[-1], asked, told, ended, self._attributes)
-        if lucky:
-            series.draw(ratio, len(waiting) // 4)
-        series.wait()
+        self._go_on(series, lucky=lucky)
         if not count % TIMED_EVERY:
             recorder.note_cost(time.perf_counter() - ended)
-        if len(waiting) >= 4 * MOST_WAITING:
+
+    def _go_on(self, series: Series, *, lucky: bool) -> None:
+        """Let a series wait for more, or count what waits."""
+        recorder = self.recorder
+        if lucky:
+            series.draw(recorder.sampling.ratio, len(series.waiting) // 4)
+        series.wait()
+        if len(series.waiting) >= 4 * MOST_WAITING:
             began = time.perf_counter()
             series.fold()
             recorder.note_cost((time.perf_counter() - began) / TIMED_EVERY, 0)
@@ -250,9 +252,10 @@ class _RecordedProtocol(WebSocketProtocol):
 
     def _close(self, http: Http) -> None:
         request: Request | None = http.request
-        (method, route), untimed = self._named(request), False
-        if request is not None and request.route is not None:
-            untimed = self._route(request)[1]
+        method, route, untimed = OTHER_METHOD, "", False
+        if request is not None:
+            method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+            route, untimed = self._route(request)
         upgraded = self.websocket is not None
         if not self.first_write:
             error = "disconnected" if self.conn_info.lost else "aborted"
@@ -289,6 +292,8 @@ class _RecordedProtocol(WebSocketProtocol):
         """Count a request that has ended, and keep it if it is one to be kept."""
         recorder, seconds = self.recorder, ended - now.begin
         now.ended = True
+        if not received and self._waits(series, now, ended, seconds, sent):
+            return
         parts = parts_of(now, ended, recorder.stalls)
         series.record(seconds, parts)
         if series.key[2]:
@@ -303,6 +308,31 @@ class _RecordedProtocol(WebSocketProtocol):
         except Exception:
             # A trace that cannot be made must not cost the client its connection.
             _logger.exception("a request could not be kept")
+
+    def _waits(self, series: Series, now: Current, ended: float, seconds: float, sent: int) -> bool:
+        """Leave a request to be counted with others, if nothing is known of it but that, and chance does not want it."""
+        stalls, redis = self.recorder.stalls, now.parts[REDIS]
+        if (
+            series.failed
+            or seconds > series.route.slow
+            or self.asks_all
+            or not now.is_open()
+            or now.overlapping
+            or sum(now.parts) > redis
+            or now.busy > ended
+            or stalls.latest > now.begin
+            or ended > stalls.late_from
+        ):
+            return False
+        waiting = series.waiting
+        waiting.extend((seconds, redis, sent, now.begin))
+        if len(waiting) < series.due:
+            return True
+        now.lucky = series.is_lucky(self.recorder.sampling.ratio)
+        if now.lucky:
+            del waiting[-4:]
+        self._go_on(series, lucky=now.lucky)
+        return not now.lucky
 
     def _attributes(self, route: str, version: str) -> tuple[tuple[str, AttributeValue], ...]:
         """Return the conventions' attributes of a server span that say how the request came.
