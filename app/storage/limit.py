@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asyncpg import Connection
     from asyncpg.pool import Pool, PoolConnectionHolder
 
 CLOSING_TIMEOUT = 1.0
@@ -33,22 +34,25 @@ class PoolLimit:
         """Bring the places in use to the limit, as far as they are free. To be called once the pool is open, and when one came back."""
         if self._places == self.limit:
             return
+        place: Any  # of which we need what is not public
         queue = self._pool._queue  # noqa: SLF001 - asyncpg has no limit that moves
         while self._places < self.limit:
-            queue.put_nowait(self._aside.pop())
+            place = self._aside.pop()
+            place.terminate()  # it may be closing still, and whoever takes it needs a connection that does not
+            queue.put_nowait(place)
             self._places += 1
         while self._places > self.limit and queue.qsize():
             place = _least_used(queue._queue)  # noqa: SLF001 - the same
             self._aside.append(place)
             self._places -= 1
             if place.is_connected():
-                self._close(place)
+                self._close(place._con)  # noqa: SLF001 - its place may have another by the time that it is closed
 
     def _within(self, limit: int) -> int:
         return max(1, min(limit, self._most))
 
-    def _close(self, place: PoolConnectionHolder) -> None:
-        closing = asyncio.get_running_loop().create_task(_closed(place))
+    def _close(self, connection: Connection[Any]) -> None:
+        closing = asyncio.get_running_loop().create_task(_closed(connection))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
@@ -58,9 +62,8 @@ def _least_used(free: list[PoolConnectionHolder]) -> PoolConnectionHolder:
     return free.pop(next((n for n, place in enumerate(free) if not place.is_connected()), 0))
 
 
-async def _closed(place: PoolConnectionHolder) -> None:
+async def _closed(connection: Connection[Any]) -> None:
     try:
-        async with asyncio.timeout(CLOSING_TIMEOUT):
-            await place.close()
+        await connection.close(timeout=CLOSING_TIMEOUT)
     except Exception:  # noqa: BLE001 - whatever keeps it from closing in order, it has to close
-        place.terminate()
+        connection.terminate()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -231,3 +232,32 @@ async def test_a_pool_that_was_made_smaller_lends_nothing_of_the_rest_after_a_cu
         pids = await asyncio.gather(*(database.fetch(WHO) for _ in range(5)))
         assert len({rows[0]["pid"] for rows in pids}) == 1
         assert (meter.in_use, meter.pending) == (0, 0)
+
+
+async def test_a_limit_that_is_moved_without_rest_costs_nobody_anything(database_url: str) -> None:
+    """Places that are still being closed are lent again as new ones; callers that leave meanwhile take nothing with them."""
+    chance = random.Random(1)  # noqa: S311 - not a secret
+    over = False
+
+    async def ask(database: Database) -> None:
+        while not over:
+            assert len(await database.fetch(WHO)) == 1
+
+    async def leave(database: Database) -> None:
+        while not over:
+            asking = asyncio.create_task(database.fetch(WHO))
+            await asyncio.sleep(chance.random() * 0.002)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async with opened(database_url, size=4, most=4, max_wait=60.0) as (database, meter):
+        callers = [asyncio.create_task(call(database)) for call in (*[ask] * 8, *[leave] * 4)]
+        for _ in range(300):
+            database.pool.resize(chance.randint(1, 4))
+            await asyncio.sleep(chance.choice((0, 0, 0.001, 0.003)))
+        over = True
+        await asyncio.gather(*callers)
+        database.pool.resize(4)
+        await until(lambda: (meter.in_use, meter.pending) == (0, 0))
+        places = cast("Any", database.pool)._queue._queue
+        assert len(places) == len(set(places)) == 4  # none is lost, and none is there twice
