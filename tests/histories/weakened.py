@@ -21,12 +21,13 @@ from app.storage.cache import Cache, Fill, Lease, lease_key
 from app.storage.script import Script
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from uuid import UUID
 
     import pytest
     from histories.world import World
 
+    from app.repositories.aside import Family
     from app.storage.database import Statement
 
 IDENTITY_BYTES = 16
@@ -182,6 +183,7 @@ WEAKNESSES = (
     Weakness("rule 5: believe any server", believes_any_server, "after", storm="older"),
     Weakness("doubt: believe at once", believes_at_once, "after", storm="frozen"),
 )
+WHILE_OFF = Weakness("switches: delete only what is on", lambda _: None, "after|version")
 FROM_A_COPY = Weakness("rule 4: fill from a copy", lambda _: None, "after", plans=rush)
 
 
@@ -201,6 +203,21 @@ class Copy:
                 await self._sql.execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM users LIMIT 1")
                 self._taken = seconds()
             return [dict(row) for row in await self._sql.fetch(statement.sql, *values)]
+
+
+def deletes_only_what_is_on(world: World) -> None:
+    """Let workers whose caches are off leave what is in them as it is."""
+    for parts in world.workers:
+        cache: Any = parts.cache
+        cache.delete = _while_on((parts.sessions.session, parts.sessions.profile), cache.delete)
+
+
+def _while_on(families: Sequence[Family], delete: Callable[[Sequence[str]], Awaitable[None]]) -> Any:
+    async def careless(keys: Sequence[str]) -> None:
+        if all(family.on for family in families):
+            await delete(keys)
+
+    return careless
 
 
 @contextlib.asynccontextmanager

@@ -59,6 +59,8 @@ class World:
         self._done: list[Call] = []
         """What was done to the stores, and by the workers on their own."""
         self._touching = asyncio.Lock()
+        self.switching = False
+        """Whether caches and coalescing are turned off and on while histories are played."""
         self._admins = [Users(parts.database, parts.invalidations) for parts in workers]
 
     @classmethod
@@ -98,7 +100,9 @@ class World:
         self._done = []
         calm = asyncio.Event()
         histories = [History(each, self.workers, self._admins) for each in plans]
+        switching = asyncio.create_task(self._switch(random.Random(plans[0].seed)))  # noqa: S311 - not a secret
         await asyncio.gather(self._weather(storm, calm, plans[0].seed), *(self._run(each, calm) for each in histories))
+        switching.cancel()
         for calls in (self._done, *(each.calls for each in histories)):
             self.operations.update(call.what for call in calls)
         return [(each.plan, [*each.calls, *self._done]) for each in histories]
@@ -115,6 +119,20 @@ class World:
             await self._storm(storm, random.Random(seed))  # noqa: S311 - not a secret
             self._done.append(Call(f"Redis was {storm}", -1, began, seconds()))
         calm.set()
+
+    async def _switch(self, chance: random.Random) -> None:
+        """Turn a cache family or the coalescing of one worker off or on, again and again; how long it stays so differs widely."""
+        while self.switching:
+            parts = chance.choice(self.workers)
+            match chance.randrange(3):
+                case 0:
+                    parts.sessions.session.on ^= True
+                case 1:
+                    parts.sessions.profile.on ^= True
+                case _:
+                    parts.aside.coalescing ^= True
+            self.operations["switch"] += 1
+            await asyncio.sleep(chance.random() ** 3 * 0.03)
 
     async def _storm(self, storm: str, chance: random.Random) -> None:
         """Save what Redis has; later freeze it, or kill it and start it from what was saved, or from nothing."""

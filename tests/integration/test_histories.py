@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from histories.judge import Judge
 from histories.shrink import Shrinking
-from histories.weakened import FROM_A_COPY, WEAKNESSES, Weakness, filled_from_a_copy
+from histories.weakened import FROM_A_COPY, WEAKNESSES, WHILE_OFF, Weakness, deletes_only_what_is_on, filled_from_a_copy
 from histories.world import AT_ONCE, STORMS, World
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ HISTORIES = int(os.environ.get("HISTORIES", "240"))
 """How many are run; HISTORIES=5000 makes a long coffee break of it."""
 
 FIRST_SEED = int(os.environ.get("FIRST_SEED", "0"))
+SWITCHED = HISTORIES // 6
 BATCHES_A_STORM = 6
 ENOUGH = 1000
 """Histories in which a rule that is missing has to be found."""
@@ -85,6 +86,26 @@ async def test_a_fill_from_a_copy_is_found(open_world: Open, database_url: str, 
     """Rule 4 is needed as well: what is filled from a copy that lags breaks the promises."""
     async with open_world() as world, filled_from_a_copy(world, database_url):
         say(f"rule 4: fill from a copy: {await first_found(world, FROM_A_COPY)}")
+
+
+async def test_switches_that_are_moved_meanwhile_break_no_promise(open_world: Open, say: Say) -> None:
+    """Caches and coalescing may be turned off and on, on one worker or another, whatever is under way."""
+    async with open_world() as world:
+        world.switching = True
+        for first in range(FIRST_SEED, FIRST_SEED + SWITCHED, AT_ONCE):
+            for played, calls in await world.batch(range(first, first + AT_ONCE)):
+                for finding in Judge.of(calls):
+                    pytest.fail(await Shrinking(world).report(played, calls, finding, None))
+    say(f"{SWITCHED:,} histories with {world.operations['switch']:,} switches")
+    assert world.operations["switch"] >= SWITCHED
+
+
+async def test_a_cache_that_is_off_has_to_be_told_all_the_same(open_world: Open, say: Say) -> None:
+    """Histories with switches find workers out that delete nothing while their caches are off."""
+    async with open_world() as world:
+        world.switching = True
+        deletes_only_what_is_on(world)
+        say(f"{WHILE_OFF.name}: {await first_found(world, WHILE_OFF)}")
 
 
 async def first_found(world: World, weakness: Weakness) -> str:
