@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from observability.read.board import BOARD_KEY, decode_board
 from observability.read.follower import Follower
-from observability.read.ledger import Ledger
+from observability.read.history import TEN
+from observability.read.ledger import SILENT, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from observability.read.board import Board
 
 _TIMEOUT = 3.0
+
+MOST_HELD = 60
+"""Own snapshots, one a second, that wait for somebody who wants to see them."""
 
 
 class Known:
@@ -40,6 +45,8 @@ class Known:
         self.own_board: Board | None = None
         self._fleet = Ledger(internal)
         self._own = Ledger(internal)
+        self._held: deque[Snapshot] = deque()
+        self._ten = -1
         self._fleet_board: Board | None = None
         self._clock = clock
         self._news = news
@@ -73,9 +80,21 @@ class Known:
         self._refreshed = -math.inf
 
     def hold(self, snapshot: Snapshot) -> None:
-        """Keep this worker's own snapshot."""
-        self._own.ingest(snapshot)
-        self._own.forget(snapshot.taken)
+        """Keep this worker's own snapshot.
+
+        To take one in costs milliseconds. So where there is a fleet to show, that waits until it is wanted; by then there
+        is one a second of the last minute, and one in ten seconds before.
+        """
+        self._held.append(snapshot)
+        if self.redis is None:
+            self._take_in()
+        elif len(self._held) > MOST_HELD:
+            oldest = self._held[0].taken
+            ten, self._ten = self._ten, round(oldest) // TEN
+            if ten != self._ten:
+                self._take_in(fine=False)
+            else:
+                self._held.popleft()
 
     async def refresh(self) -> None:
         """Refresh once a second; whoever asks meanwhile waits for the refresh under way."""
@@ -89,10 +108,19 @@ class Known:
     async def _refresh(self) -> None:
         try:
             self.reason = await self._read()
+            while self.reason and self._held:
+                self._take_in()
+                await asyncio.sleep(0)
             await self._news()
         finally:
             self._refreshed = self._clock()
             self._refreshing = None
+
+    def _take_in(self, *, fine: bool = True) -> None:
+        """Take in the oldest that is held."""
+        snapshot = self._held.popleft()
+        self._own.ingest(snapshot, fine=fine)
+        self._own.forget(snapshot.taken)
 
     async def _read(self) -> str:
         """Read what is new in the stream; return the empty string, or in words why the fleet cannot be shown."""
@@ -108,6 +136,10 @@ class Known:
             return f"Redis cannot be read ({type(error).__name__})"
         now = self._clock()
         self._fleet.forget(now)
-        if self._fleet.silent(now) and not self._own.silent(now):
+        if self._fleet.silent(now) and not self._is_silent(now):
             return "nothing has reached the stream for 10 seconds"
         return ""
+
+    def _is_silent(self, now: float) -> bool:
+        """Return whether this worker itself was not heard for ten seconds."""
+        return now - self._held[-1].taken > SILENT if self._held else self._own.silent(now)

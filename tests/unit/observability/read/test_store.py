@@ -188,6 +188,25 @@ async def test_a_broken_stream_shows_this_worker() -> None:
     assert (view.scope, [w.worker for w in view.workers]) == ("fleet", ["other"])
 
 
+async def test_own_snapshots_wait_until_they_are_wanted() -> None:
+    """When the stream breaks, this worker's last minute is there by the second, and what was before by tens."""
+    stream, clock = Stream(), Clock()
+    recorder = Recorder(instance="here", worker="own", clock=clock)
+    store = _store(stream, clock)
+    for _ in range(200):
+        clock.now += 1
+        recorder.requests.record("GET", "/a", 200, "", 0.01)
+        store.hold(recorder.snapshot())
+    stream.broken = True
+    view = await store.view()
+    assert view.scope == "worker"
+    assert [row.rate for row in view.routes] == [1.0]
+    assert set((await store.series(seconds=50)).rate) == {1.0}
+    tens = (await store.series(seconds=200, step=10)).rate
+    assert len(tens) > 15
+    assert set(tens[2:]) == {1.0}
+
+
 async def test_a_stream_that_nobody_writes_to_shows_this_worker() -> None:
     """A stream that can be read and has no news for ten seconds is no fleet."""
     stream, clock = Stream(), Clock()
