@@ -37,14 +37,14 @@ if (place("in-use")) {
 
 const form = place("explain");
 const dialog = place("plan-dialog");
+let asking = false; // a button that were disabled meanwhile would lose the focus
 
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { submitter } = event;
-  const body = new URLSearchParams(new FormData(form, submitter)); // a disabled button would say nothing
-  submitter.disabled = true;
-  show(await explained(body));
-  submitter.disabled = false;
+  if (asking) return;
+  asking = true;
+  show(await explained(new URLSearchParams(new FormData(form, event.submitter))));
+  asking = false;
 });
 
 // The answer is the whole page with the plan in it, as without scripts; a refusal is the notice on it.
