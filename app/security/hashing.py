@@ -80,12 +80,12 @@ class HashThreads:
     @property
     def idle(self) -> bool:
         """Whether a thread is free."""
-        return self._taken < self._crew.reach
+        return self._crew.undone < self._crew.reach
 
     def expected(self) -> float:
         """Return in how many seconds what comes now would be done, by the mean of what was done lately."""
         threads = self._crew.reach
-        ahead = max(0, self._taken - threads + 1)
+        ahead = max(0, self._crew.undone - threads + 1)
         return (ahead / threads + 1) * self._mean
 
     async def run(self, work: Callable[..., Result], *arguments: object) -> Result:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.security.lending import Lending
 
-MOST_HELD = 3
+MOST_HELD = 4
 """Results that are told together; more of them save little."""
 
 
@@ -90,6 +90,11 @@ class Threads:
     def waiting(self) -> int:
         """How many jobs no thread has taken up."""
         return len(self._waiting)
+
+    @property
+    def undone(self) -> int:
+        """How many jobs wait or are worked on."""
+        return len(self._waiting) + self._running
 
     def resize(self, count: int) -> None:
         """Have another number of threads from now on; one that works is left to end its job."""
@@ -165,10 +170,9 @@ class Threads:
         return following
 
     def _may_hold(self, last: Job) -> bool:
-        """Say whether what is held may wait for the next; at least as many must be left to work on as are held."""
-        held = len(self._held)
+        """Say whether what is held may wait for the next, after which there must be something left to work on meanwhile."""
         would_be_here = last.ended - min(job.queued for job in self._held) + (last.ended - last.begun)
-        return held < MOST_HELD and held <= len(self._waiting) + 1 and would_be_here < self._patience
+        return len(self._held) < MOST_HELD and bool(self._waiting) and would_be_here < self._patience
 
     def _tell(self, jobs: list[Job]) -> None:
         for job in jobs:
