@@ -10,6 +10,7 @@ import sys
 import time
 from base64 import b64encode, urlsafe_b64decode
 from dataclasses import dataclass, field
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     Serve = Any
 
+MOST_PAGES = 40
+LINK = re.compile(rb'href="(/console(?:/(?!static/)[^"#]*)?)"')
+OTHER_TIME = re.compile(r"[?&](?:range|until)=")
 ANY_TOKEN = re.compile(rb"gw_[A-Za-z0-9_-]{64}")
 VERBOSE = """
 import logging, os
@@ -102,6 +106,9 @@ def test_no_secret_is_left_anywhere(serve: Serve, sink: Sink, tmp_path: Path, wa
         OTEL_METRIC_EXPORT_INTERVAL="300",
     )
     with serve.client() as client:
+        # So that every request is kept whole, whichever way it goes.
+        client.headers["traceparent"] = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        client.headers["baggage"] = f"whose={canary.query}, {canary.query}"
         live = everything(serve, client, canary)
         broken(serve, client, canary, live)
         pages = console(serve, client)
@@ -146,7 +153,9 @@ def search_works(
         ("spans", b"/auth/login"),
         ("metrics", b"http.server.request.duration"),
         ("redis gatewatch:telemetry", b"/auth/login"),
+        ("redis gatewatch:traces", b"/auth/login"),
         ("console /console", b"/auth/login"),
+        ("console /console/traces", b"/auth/login"),
         ("console /console/events", b"data:"),
         ("stdout", b"console"),
     ):
@@ -251,9 +260,16 @@ def broken(serve: Serve, client: httpx.Client, canary: Canary, live: str) -> Non
 
 
 def console(serve: Serve, client: httpx.Client) -> dict[str, bytes]:
-    """Look at the console and at two seconds of its events."""
+    """Look at the console, whatever it leads to, and at two seconds of its events."""
     client.get("/console/login", params={"token": serve.instance.console_token}, follow_redirects=True)
-    pages = {"console /console": client.get("/console").content}
+    pages: dict[str, bytes] = {}
+    paths = ["/console"]
+    while paths and len(pages) < MOST_PAGES:
+        path = paths.pop(0)
+        held = pages[f"console {path}"] = client.get(path).content
+        links = dict.fromkeys(unescape(link.decode()) for link in LINK.findall(held))
+        known = {*paths, *(place.removeprefix("console ") for place in pages)}
+        paths += [link for link in links if link not in known and not OTHER_TIME.search(link)]
     with client.stream("GET", "/console/events", timeout=20) as stream:
         events, until = b"", time.monotonic() + 2.5
         for part in stream.iter_raw():
