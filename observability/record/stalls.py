@@ -99,10 +99,11 @@ class Stalls:
             self._timer = self._loop.call_later(interval, self._beat)
 
     def _beat(self) -> None:
-        now = time.perf_counter()
-        self.lag.record(max(0.0, now - self.due))
-        if now > self.late_from:
-            self.note(self.due, now)
+        now, due = time.perf_counter(), self.due
+        late = now > self.late_from
+        self.lag.record(max(0.0, now - due))
         self._quiet = 0 if self._busy() else self._quiet + 1
         self.idle = self._quiet >= _BEATS_UNTIL_IDLE
         self._plan(now, IDLE_INTERVAL if self.idle else LAG_INTERVAL)
+        if late:
+            self.note(due, now)  # last: whatever goes wrong in it, the next beat comes

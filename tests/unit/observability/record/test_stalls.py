@@ -67,3 +67,26 @@ async def test_an_idle_loop_is_woken_less_often_until_a_request_begins() -> None
     assert not bool(stalls.idle)
     assert stalls.due <= time.perf_counter() + LAG_INTERVAL
     stalls.stop()
+
+
+async def test_the_beat_goes_on_whatever_goes_wrong_with_a_report() -> None:
+    """Else nobody would hear of any stall after it."""
+    told: list[float] = []
+    complaints: list[object] = []
+
+    def break_off(since: float, _: float) -> None:
+        told.append(since)
+        raise RuntimeError
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    stalls = Stalls()
+    stalls.longer, stalls.longer_than = break_off, 0.02
+    stalls.start()
+    async with asyncio.timeout(60):
+        while len(told) < 2:
+            time.sleep(0.05)  # noqa: ASYNC251 - blocking the loop is the point
+            await asyncio.sleep(0.001)
+    stalls.stop()
+    loop.set_exception_handler(None)
+    assert complaints
