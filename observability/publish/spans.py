@@ -28,6 +28,7 @@ SCOPE = InstrumentationScope(name="observability.sanic")
 
 _SERVER_ERROR = 500
 _KINDS = {"client": Span.SPAN_KIND_CLIENT, "internal": Span.SPAN_KIND_INTERNAL}
+_ERROR = Status(code=Status.STATUS_CODE_ERROR)
 _SAMPLED = 1
 _LOCAL = _SAMPLED | SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
@@ -35,25 +36,25 @@ _REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
 def request_of(batch: Iterable[tuple[KeptTrace, Sequence[ReadableSpan]]], resource: Resource) -> bytes:
     """Return an export request for traces, each with those of its spans that are user code's, which go as they are."""
-    spans: list[Span] = []
+    ours = ScopeSpans(scope=SCOPE)
     others: list[ReadableSpan] = []
     for trace, made_elsewhere in batch:
         known = {f"{span.get_span_context().span_id:016x}" for span in made_elsewhere}  # type: ignore[union-attr] # not annotated
-        spans += spans_of(trace, known)
+        _add_spans(ours, trace, known)
         others += made_elsewhere
     request = encode_spans(others) if others else ExportTraceServiceRequest()
-    scope = ScopeSpans(scope=SCOPE, spans=spans)
-    message = ResourceMessage(attributes=_attributes(dict(resource.attributes).items()))  # type: ignore[arg-type] # ours are simple
-    request.resource_spans.append(ResourceSpans(resource=message, scope_spans=[scope], schema_url=resource.schema_url))
+    about = [KeyValue(key=name, value=_value(value)) for name, value in resource.attributes.items()]  # type: ignore[arg-type] # ours are simple
+    message = ResourceMessage(attributes=about)
+    request.resource_spans.append(ResourceSpans(resource=message, scope_spans=[ours], schema_url=resource.schema_url))
     encoded: bytes = request.SerializeToString()
     return encoded
 
 
-def spans_of(trace: KeptTrace, without: frozenset[str] | set[str] = frozenset()) -> Iterator[Span]:
-    """Yield a trace's server span and its children, except ``without``."""
+def _add_spans(ours: ScopeSpans, trace: KeptTrace, without: set[str]) -> None:
+    """Add a trace's server span and its children, except ``without``."""
     trace_id, started = bytes.fromhex(trace.trace_id), round(trace.started * 1e9)
     failed = trace.status >= _SERVER_ERROR or not trace.status
-    yield Span(
+    span = ours.spans.add(
         trace_id=trace_id,
         span_id=bytes.fromhex(trace.span_id),
         parent_span_id=bytes.fromhex(trace.parent_id),
@@ -62,31 +63,31 @@ def spans_of(trace: KeptTrace, without: frozenset[str] | set[str] = frozenset())
         kind=Span.SPAN_KIND_SERVER,
         start_time_unix_nano=started,
         end_time_unix_nano=started + round(trace.seconds * 1e9),
-        attributes=_attributes(_server_attributes(trace)),
-        status=Status(code=Status.STATUS_CODE_ERROR) if failed else None,
+        status=_ERROR if failed else None,
         flags=_REMOTE if trace.parent_id else _LOCAL,
     )
-    for span in trace.spans:
-        if span.span_id not in without:
-            yield _child(span, trace_id, trace.tracestate, started)
+    span.MergeFromString(_span_attributes(_server_attributes(trace)))
+    for child in trace.spans:
+        if child.span_id not in without:
+            _add_child(ours, child, trace_id, trace.tracestate, started)
 
 
-def _child(span: KeptSpan, trace_id: bytes, tracestate: str, started: int) -> Span:
-    begin = started + round(span.begin * 1e9)
-    error = (("error.type", span.error),) if span.error else ()
-    return Span(
+def _add_child(ours: ScopeSpans, child: KeptSpan, trace_id: bytes, tracestate: str, started: int) -> None:
+    begin = started + round(child.begin * 1e9)
+    span = ours.spans.add(
         trace_id=trace_id,
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id),
+        span_id=bytes.fromhex(child.span_id),
+        parent_span_id=bytes.fromhex(child.parent_id),
         trace_state=tracestate,
-        name=span.name,
-        kind=_KINDS[span.kind],
+        name=child.name,
+        kind=_KINDS[child.kind],
         start_time_unix_nano=begin,
-        end_time_unix_nano=begin + round(span.seconds * 1e9),
-        attributes=_attributes((*span.attributes, *error)),
-        status=Status(code=Status.STATUS_CODE_ERROR) if span.error else None,
+        end_time_unix_nano=begin + round(child.seconds * 1e9),
+        status=_ERROR if child.error else None,
         flags=_LOCAL,
     )
+    error = (("error.type", child.error),) if child.error else ()
+    span.MergeFromString(_span_attributes((*child.attributes, *error)))
 
 
 def _server_attributes(trace: KeptTrace) -> Iterator[tuple[str, AttributeValue]]:
@@ -101,13 +102,16 @@ def _server_attributes(trace: KeptTrace) -> Iterator[tuple[str, AttributeValue]]
     yield from trace.attributes
 
 
-def _attributes(pairs: Iterable[tuple[str, AttributeValue]]) -> list[KeyValue]:
-    return [_attribute(name, value) for name, value in pairs]
+def _span_attributes(pairs: Iterable[tuple[str, AttributeValue]]) -> bytes:
+    """Return a span of nothing but attributes: the protocol lets encoded messages be merged by putting them together."""
+    return b"".join([_encoded(name, value) for name, value in pairs])
 
 
 @functools.lru_cache(1024, typed=True)
-def _attribute(name: str, value: AttributeValue) -> KeyValue:
-    return KeyValue(key=name, value=_value(value))
+def _encoded(name: str, value: AttributeValue) -> bytes:
+    """Return a span of nothing but one attribute; most come again and again."""
+    encoded: bytes = Span(attributes=[KeyValue(key=name, value=_value(value))]).SerializeToString()
+    return encoded
 
 
 def _value(value: AttributeValue) -> AnyValue:
