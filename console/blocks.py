@@ -12,7 +12,7 @@ from observability.read.detail import BlockedView
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MOST = 8
+MOST = 5
 """Functions that are told of, those that took most time first."""
 
 
