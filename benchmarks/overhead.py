@@ -1,6 +1,7 @@
 """What telemetry costs: the service with everything on beside the same with OTEL_SDK_DISABLED, and stock instrumentation.
 
 A receiver takes what goes out, on the driver's core. CPU is that of the serving process, exporting threads included.
+The recorder by itself is measured in place, request after request, with nothing served: so it finds everything in caches.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import uvloop
+from opentelemetry.sdk.resources import Resource
 
-from benchmarks.driver import SECONDS, Cost, drive, rounds
+from benchmarks.driver import PAIRS, SECONDS, Cost, drive, rounds
 from benchmarks.instance import (
     DRIVER_CORE,
     SERVER_CORE,
@@ -28,11 +32,20 @@ from benchmarks.instance import (
 from benchmarks.people import asking, of_ours
 from benchmarks.rivals import OTEL_ENVIRONMENT, OTEL_REQUIREMENTS, installed, version
 from benchmarks.table import Row, paired
+from observability.publish.spans import request_of
+from observability.record import Recorder
+from observability.record.keeping import Keeper
+from observability.record.sanic import hook
+from observability.record.trace import HeadSampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from observability.model import KeptTrace
+
 TOKENS, CONNECTIONS = 1000, 32
+ALONE, BATCH = 51_200, 256
+"""Requests that the recorder is given alone, and traces that are encoded at once."""
 TARGET = 1.08
 NOT_KEPT, KEPT = 15.0, 150.0
 """Microseconds a request through Sanic may cost more."""
@@ -58,7 +71,40 @@ def measure() -> list[Row]:
         kept = stack.enter_context(_bare(on, traced, always))
         python = str(installed(OTEL_ENVIRONMENT, OTEL_REQUIREMENTS))
         stock = stack.enter_context(_bare(on, [python, "-m", "benchmarks.rivals.traced", "stock"], always))
-        return uvloop.run(_measure(on, off, bare, ours, kept, stock))
+        return [*uvloop.run(_measure(on, off, bare, ours, kept, stock)), recorder_alone()]
+
+
+def recorder_alone() -> Row:
+    """Measure what the recorder itself takes for a hot request that is kept, encoding included, and for one that is not."""
+    kept = [_alone(HeadSampling(1.0)) for _ in range(PAIRS)]
+    others = [_alone(HeadSampling(0.0)) for _ in range(PAIRS)]
+    figures = {"kept_nanoseconds": min(kept), "not_kept_nanoseconds": min(others)}
+    return Row(
+        what="The recorder alone, a request of the express way",
+        conditions="in place, with nothing served; the least of some runs",
+        ours=f"{figures['not_kept_nanoseconds']:.0f} ns, kept {figures['kept_nanoseconds']:,.0f} ns",
+        figures=figures,
+    )
+
+
+def _alone(sampling: HeadSampling) -> float:
+    """Return nanoseconds a request."""
+    recorder, traces = Recorder(instance="here"), list["KeptTrace"]()
+    recorder.sampling, recorder.keeper = sampling, Keeper(instance="here", worker="one")
+    recorder.keeper.sink = lambda trace, _: traces.append(trace)
+    recorder.operations.commands("0", "127.0.0.1", 6379)
+    kind, resource = hook(recorder), Resource({})
+    protocol: Any = kind.__new__(kind)
+    protocol.conn_info = SimpleNamespace(ssl=False, server="127.0.0.1:8000", server_port=8000)
+    series, began = protocol.series("GET", "/auth/check", 204), time.process_time()
+    for _ in range(ALONE):
+        protocol.begin(protocol.stamp())
+        protocol.answered(series, protocol.stamp(), protocol.stamp(), 0, b"", bytes, False)  # noqa: FBT003 - its own
+        if len(traces) >= BATCH:
+            request_of([(trace, ()) for trace in traces], resource)
+            traces.clear()
+    recorder.snapshot()
+    return (time.process_time() - began) / ALONE * 1e9
 
 
 async def _measure(
