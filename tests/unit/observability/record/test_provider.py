@@ -12,6 +12,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from sanic.compat import Header
 
+from observability.model.kept import MOST_SPANS
 from observability.record import provider
 from observability.record.current import Current
 from observability.record.propagation import Propagation
@@ -154,3 +155,36 @@ def test_an_unknown_propagator_is_warned_of(caplog: pytest.LogCaptureFixture) ->
     propagation = Propagation("tracecontext, pigeon", warn=True)
     assert "pigeon" in caplog.text
     assert propagation.caller(Header([("traceparent", _CALLER)]))
+
+
+@pytest.mark.parametrize("names", ["", "tracecontext"])
+def test_of_two_callers_none_is_believed(names: str) -> None:
+    """W3C Trace Context: a request with two traceparent headers begins a trace of its own."""
+    request = served(nest, ("traceparent", _CALLER), ("traceparent", _CALLER), names=names)
+    assert request.trace.parent == ""
+    assert request.trace.trace_id not in _CALLER
+
+
+@pytest.mark.usefixtures("outside")
+def test_what_user_code_tells_of_one_request_is_bounded() -> None:
+    """Spans and events past the bound are counted as dropped, and spans that never end are taken for lost."""
+
+    def tell() -> None:
+        for n in range(MOST_SPANS + 5):
+            with _tracer.start_as_current_span(f"span {n}"):
+                trace.get_current_span(provider.SERVED).add_event(f"event {n}")
+
+    request = served(tell)
+    assert (len(request.spans), len(request.logs), request.dropped) == (MOST_SPANS, MOST_SPANS, 10)
+
+
+def test_spans_that_never_end_are_taken_for_lost(outside: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest go first; should one end after all, it belongs to no request."""
+    monkeypatch.setattr(provider, "MOST_OPEN", 3)
+    opened: list[Any] = []
+    request = served(lambda: opened.extend(_tracer.start_span(f"span {n}") for n in range(5)), ratio=1.0)
+    assert len(provider._spans._of) <= 3
+    for span in opened:
+        span.end()
+    assert [span.name for span in request.spans] == ["span 2", "span 3", "span 4"]
+    assert [span.name for span in outside] == ["span 0", "span 1"]

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from observability.model import decode_snapshot, encode_snapshot
+from observability.model.snapshot import MOST_BLOCKED
 from observability.record import Recorder
 from observability.record.runtime import RuntimeMeter
+from observability.record.stalls import Stalls
+from observability.record.watchdog import MOST_FRAMES, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -92,3 +95,33 @@ async def test_reports_travel_in_the_snapshot() -> None:
     assert snapshot.blocked[0].number == 1
     assert len(snapshot.runtime.gc_collections) == 3
     assert snapshot.runtime.threads >= 1
+
+
+async def test_a_loop_that_is_always_blocked_does_not_fill_memory_with_reports() -> None:
+    """In the rest after a report others are only counted, and the newest reports are remembered, with the innermost frames."""
+    stalls = Stalls()
+    watchdog = Watchdog(stalls)
+    watchdog.start(0.01, tuple)
+    assert stalls.longer is not None
+    now = time.perf_counter()
+    for n in range(4 * MOST_BLOCKED):
+        stalls.longer(now + n, now + n + 0.1)
+        stalls.longer(now + n + 0.1, now + n + 0.2)
+    async with asyncio.timeout(60):
+        while not watchdog.blocked or watchdog.blocked[-1].number < 8 * MOST_BLOCKED - 1:  # noqa: ASYNC110 - a report has no event
+            await asyncio.sleep(0.001)
+    watchdog.stop()
+    assert [report.number for report in watchdog.blocked] == [
+        8 * MOST_BLOCKED - 1 - 2 * n for n in reversed(range(MOST_BLOCKED))
+    ]
+
+
+async def test_of_a_deep_stack_the_innermost_frames_are_told(runtime: RuntimeMeter) -> None:
+    """However deep a recursion is that blocks."""
+
+    def dive(depth: int = 3 * MOST_FRAMES) -> None:
+        dive(depth - 1) if depth else time.sleep(0.2)
+
+    report = await reports(runtime, dive)
+    assert len(report.stack) == MOST_FRAMES
+    assert report.stack[-1] == report.function
