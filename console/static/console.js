@@ -59,5 +59,8 @@ function hold() {
   }
 }
 
+// In a narrow window the navigation scrolls: the page that is shown is in sight.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 choose(byId("theme"), view.base);
 listen();

@@ -66,7 +66,8 @@ def store_column(ledger: Ledger, step: int, end: int) -> StoreColumn:
     pools, hashing = over.pools.values(), over.hashing
     samples = tuple(samples_at(ledger, end))
     growth = server_growth(samples, end - _MINUTE, end)
-    memory = [sample.memory_used for second, sample in samples if end - max(step, _SILENT) < second <= end]
+    recent = ledger.redis if step == 1 else samples
+    memory = [sample.memory_used for second, sample in recent if end - max(step, _SILENT) < second <= end]
     return StoreColumn(
         at=end,
         pool_in_use=sum(pool.busy for pool in pools) / known if pools else None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDER = """[...document.querySelectorAll("*")]
   .filter((element) => element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
-  .filter((element) => !element.matches(".unseen") && getComputedStyle(element).display !== "inline")
+  .filter((element) => !element.matches(".unseen, nav") && getComputedStyle(element).display !== "inline")
   .map((element) => element.className)"""
 
 UNFOLD = """async () => {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from observability.model import SNAPSHOT_VERSION, Distribution, RouteCounts, Snapshot
+from observability.model import SNAPSHOT_VERSION, Distribution, RedisServer, RouteCounts, Snapshot
 from observability.read.history import FINE_SECONDS, HOUR, TEN
 from observability.read.ledger import MOST_WORKERS, Ledger
+from observability.read.stores import store_column
 
 
 def snapshot(worker: str, taken: float) -> Snapshot:
@@ -49,3 +50,11 @@ def test_what_cannot_be_true_is_refused() -> None:
         assert not ledger.ingest(bad)
     assert ledger.refused == 2
     assert ledger.newest is None
+
+
+def test_memory_is_known_of_every_second_of_a_young_fleet() -> None:
+    """Before a minute is over, too, each second has the memory of the newest sample."""
+    ledger = Ledger()
+    for second in range(1, 16):
+        ledger.ingest(msgspec.structs.replace(snapshot("w", float(second)), redis=RedisServer("r", memory_used=second)))
+    assert [store_column(ledger, 1, end).memory_used for end in range(2, 16)] == list(range(2, 16))
