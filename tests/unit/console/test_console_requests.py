@@ -40,6 +40,9 @@ def test_the_slowest_are_explained_by_what_they_wait_for_longer() -> None:
     assert slowest_spend((USUAL, SLOW)) == (
         "The slowest spend 1.18 s of 1.24 s waiting for a database connection; usual requests 100 µs of 13.5 ms."
     )
+    usual = msgspec.structs.replace(USUAL, mean=0.4, parts=(("hash", 0.4), ("redis", 0.0)))
+    slow = msgspec.structs.replace(SLOW, mean=0.95, parts=(("hash", 0.5), ("redis", 0.45)))
+    assert slowest_spend((usual, slow)).startswith("The slowest spend 450 ms of 950 ms waiting for Redis")
     near = msgspec.structs.replace(USUAL, cohort="p99")
     assert slowest_spend((USUAL, near)) == (
         "The slowest take hardly longer than the usual; most of it, 9.50 ms of 13.5 ms, they spend hashing a password."
@@ -265,7 +268,13 @@ async def test_what_is_no_trace_id_leads_nowhere(filled: Served) -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["javascript:alert('{trace_id}')", "https://traces.example/", "{trace_id}", "https://{trace_id}.example/"],
+    [
+        "javascript:alert('{trace_id}')",
+        "javascript://traces.example/%0Aalert('{trace_id}')",
+        "https://traces.example/",
+        "{trace_id}",
+        "https://{trace_id}.example/",
+    ],
 )
 def test_a_template_that_leads_nowhere_safe_is_refused(served: Served, template: str) -> None:
     """Only http and https are followed, and the id goes behind the host."""
