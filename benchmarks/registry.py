@@ -35,6 +35,9 @@ BENCHMARKS = (
     Benchmark("hot", "check and me beside bare Sanic, CPU a request", 260, "benchmarks.hot_path"),
     Benchmark("check", "check and me beside fastapi-users, requests/s a core", 70, "benchmarks.check"),
     Benchmark("overhead", "all telemetry on beside off, and beside stock instrumentation", 230, "benchmarks.overhead"),
+    Benchmark(
+        "viewers", "what ten open consoles cost the API, and how soon a first page is there", 110, "benchmarks.viewers"
+    ),
     Benchmark("receivers", "the p99 of checks while the OTLP receiver is in trouble", 150, "benchmarks.receivers"),
     Benchmark("cold", "checks that find nothing cached, beside fastapi-users' warm ones", 60, "benchmarks.cold"),
     Benchmark("passwords", "argon2id by three libraries at OWASP's equal strengths", 180, "benchmarks.passwords"),

@@ -15,11 +15,14 @@ from sanic import Sanic
 
 from app.load import LauncherLoad
 from app.server import Parts, create_app, create_protocol, utc_now
+from app.tuning import Tuning
+from app.tuning_names import GIVEN
 from app.worker import drain, listen
 from observability.model import load_slo
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from sanic.server.async_server import AsyncioServer
 
     from app.services.ports import Clock
@@ -39,6 +42,7 @@ class Service:
     sql: asyncpg.Connection[Any]
     port: int
     server: AsyncioServer
+    tuning: Tuning | None
 
     async def register(self, email: str = EMAIL) -> dict[str, Any]:
         """Open an account."""
@@ -68,15 +72,17 @@ Serve = Callable[..., AbstractAsyncContextManager[Service]]
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, clock: Clock = utc_now, environment: Mapping[str, str] | None = None
+    settings: Settings, clock: Clock = utc_now, environment: Mapping[str, str] | None = None, redis: Redis | None = None
 ) -> AsyncIterator[Service]:
-    """Run a worker with these settings, and with these variables for telemetry."""
+    """Run a worker with these settings, and with these variables for telemetry; with ``redis``, it can be tuned."""
     assert settings.database_url
     telemetry = Telemetry(
         service="gatewatch", version="test", instance="test", slo=load_slo(settings.slo), environment=environment or {}
     )
     parts = await Parts.open(settings, telemetry.recorder, clock)
-    app = create_app(settings, parts.services, telemetry, LauncherLoad(None, settings.data_dir, allowed=False))
+    load = LauncherLoad(None, settings.data_dir, allowed=False)
+    tuning = await Tuning.open(settings, parts, telemetry, redis, load, {GIVEN: ""}) if redis else None
+    app = create_app(settings, parts.services, telemetry, load, tuning)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     protocol = create_protocol(settings, telemetry)
@@ -85,9 +91,11 @@ async def running(
     sql = await asyncpg.connect(settings.database_url)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield Service(client, parts, telemetry, sql, port, server)
+            yield Service(client, parts, telemetry, sql, port, server, tuning)
     finally:
         await sql.close()
         await drain(server, protocol)
+        if tuning:
+            await tuning.close()
         await parts.close()
         Sanic.unregister_app(app)

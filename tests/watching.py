@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def watched(settings: Settings) -> AsyncIterator[Service]:
-    """Run a worker that publishes what it counts, as in life."""
-    async with running(settings) as service:
-        redis = telemetry_client(settings.redis_url or "", timeout=5)
-        await service.telemetry.start(redis)
-        try:
-            yield service
-        finally:
-            await service.telemetry.stop()
-            await redis.aclose()
+    """Run a worker that publishes what it counts and can be tuned, as in life."""
+    redis = telemetry_client(settings.redis_url or "", timeout=5)
+    try:
+        async with running(settings, redis=redis) as service:
+            await service.telemetry.start(redis)
+            try:
+                yield service
+            finally:
+                await service.telemetry.stop()
+    finally:
+        await redis.aclose()
 
 
 @contextlib.asynccontextmanager
