@@ -30,6 +30,7 @@ def test_nothing_set_is_a_whole_configuration() -> None:
         ("GATEWATCH_LIMIT_LOGINS", "10"), ("GATEWATCH_LIMIT_LOGINS", "0/min"), ("GATEWATCH_LIMIT_LOGINS", "10/0min"),
         ("GATEWATCH_CONSOLE_HOSTS", "http://x/"), ("GATEWATCH_CONSOLE_HOSTS", "x:8000"),
         ("GATEWATCH_LIMIT_LOGINS", "10/2h"), ("GATEWATCH_RATE_LIMITS", "maybe"),
+        ("GATEWATCH_TRACE_URL", "javascript://x/{trace_id}"), ("GATEWATCH_TRACE_URL", "https://x/trace"),
     ],
 )  # fmt: skip
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
