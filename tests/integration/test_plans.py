@@ -54,6 +54,9 @@ async def test_a_session_for_explaining_can_write_nothing(service: Service, data
     async with Explainer.at(database_url) as session:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await session.plan(harmful, [], run=True)
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await session._connection.execute("DELETE FROM sessions")
+        assert await session._connection.fetchval("SHOW statement_timeout") == "2s"
     assert (await service.rows())["sessions"] == 1
     assert refusal_of(harmful)
     assert refusal_of(Statement("locking", "SELECT id FROM users FOR SHARE"))

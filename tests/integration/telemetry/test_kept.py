@@ -13,7 +13,7 @@ from sanic import Blueprint, HTTPResponse, Request, text
 
 from observability.model import KeptSpan, KeptTrace, Slo, decode_kept
 from observability.model.kept import KEPT_FIELD, KEPT_KEY
-from observability.publish.traces import MOST_BYTES, KeptPublisher
+from observability.publish.traces import MOST_BYTES, MOST_ENTRIES, KeptPublisher
 from observability.record.current import SQL, spend
 from observability.telemetry import Telemetry
 
@@ -103,3 +103,10 @@ async def test_a_trace_is_cut_to_its_bound(redis: Redis) -> None:
     said = tuple((str(n), "x" * 1000) for n in range(32))
     assert await publisher.publish([msgspec.structs.replace(huge, attributes=said, spans=long)])
     assert publisher.bytes <= 3 * MOST_BYTES
+
+
+async def test_the_stream_of_traces_is_bounded(redis: Redis) -> None:
+    """The oldest go, by the hundred."""
+    trace = KeptTrace(1, TRACE, PARENT, "", "GET", "/a", 200, "", "slow", 1.0, 2.0, ())
+    assert await KeptPublisher(redis, timeout=60).publish([trace] * (MOST_ENTRIES + 300))
+    assert MOST_ENTRIES <= await redis.xlen(KEPT_KEY) <= MOST_ENTRIES + 100

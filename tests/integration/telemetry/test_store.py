@@ -15,7 +15,7 @@ from observability.model.kept import KEPT_FIELD, KEPT_KEY, KEPT_VERSION, KeptTra
 from observability.model.slo import QueryTarget
 from observability.model.stream import COARSE_KEY, STREAM_FIELD, STREAM_KEY
 from observability.read.detail import Annotation, Period, TraceFilter
-from observability.read.notes import NOTE_FIELD, NOTES_KEY
+from observability.read.notes import MOST_NOTES, NOTE_FIELD, NOTES_KEY, Notes
 from observability.read.store import FleetStore
 from observability.read.traces import MOST_READ
 from observability.record import Recorder
@@ -189,3 +189,12 @@ async def test_a_late_console_has_the_hour(redis: Any) -> None:
     assert stores.at == detail.columns.at
     assert {round(p95, 4) for p95 in stores.sql_p95 if p95} == {0.004}
     assert (await store.view(3600)).rate == pytest.approx(10, rel=0.01)
+
+
+async def test_notes_are_bounded(redis: Any) -> None:
+    """However many and however long: whoever may change settings must not fill Redis with it."""
+    notes = Notes()
+    for n in range(MOST_NOTES + 300):
+        await notes.add(redis, Annotation(NOW + n, "setting", "x" * 2000))
+    assert await redis.execute_command("XLEN", NOTES_KEY) <= MOST_NOTES + 100  # Redis forgets by the hundred
+    assert {len(note.text) for note in await notes.read(redis)} == {500}
