@@ -208,3 +208,16 @@ async def test_values_that_nobody_could_have_set_are_not_put_in_force(serve: Ser
         assert [each.label for each in await first.live.changes()] == ["of_another_version"]
         with pytest.raises(SettingRefused, match="no such setting"):
             await first.live.undo(1)
+
+
+async def test_of_changes_at_the_same_moment_none_is_lost(serve: Serve, tune: Tune) -> None:
+    """Two workers that change different settings at once both have their way; who was overtaken looks again first."""
+    async with serve() as one, serve() as two, tune(one, "a") as first, tune(two, "a") as second:
+        for n in range(10):
+            await asyncio.gather(
+                first.live.change("pool_size", str(3 + n % 2)), second.live.change("hash_threads", str(3 + n % 2))
+            )
+        changes = await (
+            first if first.live._overrides._version > second.live._overrides._version else second
+        ).live.changes(50)
+        assert [change.number for change in changes] == list(range(20, 0, -1))

@@ -210,6 +210,9 @@ async def test_a_pool_lends_no_more_than_its_limit_wherever_it_is_moved(database
             assert 1 <= most <= limit
             assert meter.freeze().size == limit
             await until(partial(_has_at_most, database, limit))
+        for beyond, limit in ((0, 1), (99, 8)):
+            database.pool.resize(beyond)
+            assert database.pool.limit == limit
 
 
 def _lends_at_most(meter: PoolMeter, most: int) -> bool:
