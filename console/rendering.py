@@ -5,12 +5,14 @@ What a script puts on the page is therefore what the server would have put there
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import jinja2
+import jinja2.meta
 import msgspec
 
 from console import format as shown
@@ -53,6 +55,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._compiled: set[str] = set()
+        """Templates that need no more compiling."""
         named = ("duration", "threshold", "span", "rate", "share", "size", "count", "clock", "sentence", "moment")
         self._environment.filters |= {name: getattr(shown, name) for name in named}
         self._environment.filters["sparkline"] = sparkline
@@ -68,6 +72,10 @@ class Renderer:
 
     async def look(self, page: Page, ask: Ask) -> Look:
         """Ask the host for what a page shows; raise NothingThere when the address has none."""
+        template = f"{page.name}.html"
+        if template not in self._compiled:
+            # On the event loop it would hold up the API's requests for as long as ten of their targets.
+            await asyncio.to_thread(self._compile, template, *(f"_{part}.html" for part in SHELL + page.parts))
         feed = self._host.feed
         view = await feed.view()
         context = {
@@ -82,6 +90,15 @@ class Renderer:
         if page.charts:
             data["marks"] = [msgspec.to_builtins(mark) for mark in await feed.annotations(ask.period)]
         return Look(page.name, context, data)
+
+    def _compile(self, *names: str) -> None:
+        """Compile templates, with all that they are made of."""
+        for name in names:
+            if name not in self._compiled:
+                source = (TEMPLATES / name).read_text()
+                self._compile(*filter(None, jinja2.meta.find_referenced_templates(self._environment.parse(source))))
+                self._environment.get_template(name)
+                self._compiled.add(name)
 
     def parts(self, look: Look) -> dict[str, str]:
         """Render live parts, by name."""

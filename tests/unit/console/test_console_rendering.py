@@ -1,0 +1,41 @@
+"""What the console does before it renders."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pytest
+
+from console.pages import pages_for
+from console.pages.page import Ask, Host
+from console.rendering import Renderer
+from console.static_files import StaticFiles
+
+if TYPE_CHECKING:
+    from unit.console.conftest import Served
+
+
+@pytest.mark.parametrize("name", ["overview", "cache", "database", "alerts", "workers", "traces"])
+async def test_no_template_is_compiled_on_the_event_loop(
+    visited: Served, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling takes long, so it is done elsewhere, once, and for all that the page will need."""
+    threads: list[int] = []
+    compiled = jinja2.Environment.compile
+
+    def noting(*args: Any, **named: Any) -> Any:
+        threads.append(threading.get_ident())
+        return compiled(*args, **named)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", noting)
+    host = Host(feed=visited.feed, load=visited.load, service="Test")
+    pages = pages_for(host)
+    renderer = Renderer(host=host, pages=pages, static=StaticFiles(), base="/console")
+    for _ in range(2):
+        look = await renderer.look(pages[name], Ask())
+        assert renderer.page(look, form_token="")
+        assert renderer.parts(look)
+    assert len(threads) >= 5
+    assert threading.get_ident() not in threads
