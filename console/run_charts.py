@@ -28,9 +28,9 @@ Drawn = dict[str, object]
 async def drawn(feed: Feed, run: LoadRun, columns: LoadColumns, now: float) -> Drawn:
     """Put a run's columns and the service's on one axis: ``at`` are Unix seconds at which a column ends."""
     length = columns.at[1] - columns.at[0] if len(columns.at) > 1 else 1.0
-    ends = [columns.started + at + length for at in columns.at]
+    ends = [columns.started + at + length for at in columns.at[: _filled(columns)]]
     found: Drawn = {"run": run.run, "at": [round(end, 1) for end in ends]}
-    found |= {name: [short(value) for value in getattr(columns, name)] for name in _CLIENT}
+    found |= {name: [short(value) for value in getattr(columns, name)[: len(ends)]] for name in _CLIENT}
     until = None if run.active else float(round(run.started + run.elapsed))
     seconds = min(LONGEST, max(10, round((now if until is None else until) - run.started) + 1))
     period = Period(seconds, until)
@@ -40,6 +40,14 @@ async def drawn(feed: Feed, run: LoadRun, columns: LoadColumns, now: float) -> D
         found[f"service_{name}"] = _at(ends, series.at, getattr(series, name), max(length, step) + 1)
     found["marks"] = [msgspec.to_builtins(mark) for mark in await feed.annotations(period)]
     return found
+
+
+def _filled(columns: LoadColumns) -> int:
+    """Return how many columns there are before those at the end in which nothing was due and nothing is known."""
+    filled = len(columns.at)
+    while filled and not columns.planned[filled - 1] and columns.p95[filled - 1] is None:
+        filled -= 1
+    return filled
 
 
 def _at(ends: Sequence[float], at: Sequence[int], values: Sequence[float | None], oldest: float) -> list[float | None]:

@@ -12,7 +12,7 @@ import re
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 import psutil
@@ -30,6 +30,7 @@ RATE = "6000"
 """Requests a minute of the trial's runs: so many that one connection makes some of them wait."""
 
 PATIENCE = 180
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 UNITS = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}
 ROW = """(name) => [...document.querySelectorAll("#load tbody tr")].find((row) => row.dataset.key === name)
   ?.innerText.split("\\t").map((cell) => cell.trim())"""
@@ -38,8 +39,8 @@ GREW = """[...document.querySelectorAll("[data-moved=pool_wait]")].filter((row) 
 
 async def picture(visit: Visit, name: str) -> None:
     """Keep what is seen, where pictures are wanted, in both themes."""
-    for scheme in ("light", "dark") if PICTURES else ():
-        await visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of the two
+    for scheme in SCHEMES if PICTURES else ():
+        await visit.page.emulate_media(color_scheme=scheme)
         await visit.page.wait_for_timeout(1500)
         await visit.page.screenshot(path=Path(PICTURES) / f"demo-{name}-{scheme}.png")
 

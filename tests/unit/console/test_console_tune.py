@@ -49,7 +49,7 @@ async def tuned(visited: Served) -> Served:
     return visited
 
 
-async def post(served: Served, path: str, *, script: bool = True, **fields: str) -> httpx.Response:
+async def post(served: Served, path: str, fields: dict[str, str], *, script: bool = True) -> httpx.Response:
     """Send one of the page's forms, as its script or a browser would."""
     found = re.search(r'name="form_token" value="([0-9a-f]{64})"', await served.page("tune"))
     assert found is not None
@@ -70,13 +70,12 @@ async def test_settings_are_shown_with_bounds_and_what_a_restart_brings_back(tun
 
 async def test_a_change_is_made_without_a_script_and_taken_back_by_a_click(tuned: Served) -> None:
     """The form alone changes what is ticked, and nothing that is not; the log's button takes it back."""
-    answer = await post(
-        tuned, "change", script=False, **{"tick-pool_size": "1", "to-pool_size": "1", "to-cache": "off"}
-    )
+    fields = {"tick-pool_size": "1", "to-pool_size": "1", "to-cache": "off"}
+    answer = await post(tuned, "change", fields, script=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/tune")
     assert [setting.value for setting in tuned.settings.shown] == ["1", "on"]
     assert 'name="number" value="1"' in await tuned.page("tune")
-    answer = await post(tuned, "undo", number="1")
+    answer = await post(tuned, "undo", {"number": "1"})
     assert answer.json() == {"undone": 1}
     assert tuned.settings.shown[0].value == "20"
     assert "taken back" in await tuned.page("tune")
@@ -84,9 +83,9 @@ async def test_a_change_is_made_without_a_script_and_taken_back_by_a_click(tuned
 
 async def test_without_a_tick_what_was_written_otherwise_is_changed(tuned: Served) -> None:
     """Whoever has no script need not tick; nothing written otherwise is nothing to do."""
-    answer = await post(tuned, "change", **{"to-pool_size": "20", "to-cache": "off"})
+    answer = await post(tuned, "change", {"to-pool_size": "20", "to-cache": "off"})
     assert answer.json() == {"changed": ["cache"]}
-    answer = await post(tuned, "change", **{"to-pool_size": "20", "to-cache": "off"})
+    answer = await post(tuned, "change", {"to-pool_size": "20", "to-cache": "off"})
     assert (answer.status_code, "Nothing is to be changed" in answer.text) == (409, True)
 
 
@@ -94,13 +93,13 @@ async def test_a_refusal_stands_beside_its_field_and_what_was_written_stays(tune
     """A refused value is shown again, with the sentence under it."""
     tuned.settings.refused = "Pool size must be a whole number from 1 to 80 connections."
     fields = {"tick-pool_size": "1", "to-pool_size": "900"}
-    answer = await post(tuned, "change", script=False, **fields)
+    answer = await post(tuned, "change", fields, script=False)
     assert answer.status_code == 409
     assert 'name="to-pool_size" value="900"' in answer.text
     assert re.search(rf'id="tune-pool_size-notice" role="alert">{tuned.settings.refused}<', answer.text)
-    told = (await post(tuned, "change", **fields)).json()
+    told = (await post(tuned, "change", fields)).json()
     assert told == {"message": tuned.settings.refused, "field": "pool_size"}
-    answer = await post(tuned, "undo", number="7")
+    answer = await post(tuned, "undo", {"number": "7"})
     assert answer.json() == {"message": "That change was taken back already."}
 
 
@@ -109,18 +108,18 @@ async def test_a_trial_is_started_with_its_load_and_stopped(tuned: Served) -> No
     card = ScenarioCard("tune", "a minute", 60, 50, 4000, 5000, 120_000, 3600)
     tuned.load.cards = (card,)
     fields = {"tick-pool_size": "1", "to-pool_size": "1"}
-    answer = await post(tuned, "try", seconds="12", rate="6000", **fields)
+    answer = await post(tuned, "try", {"seconds": "12", "rate": "6000", **fields})
     assert answer.json() == {"trial": "trial-1"}
     assert tuned.trials.asked == [(("pool_size", "1"),)]
     assert tuned.trials.loads == [LoadChanges(rate_per_minute=6000.0, seconds=12.0)]
-    told = (await post(tuned, "try", seconds="90000", **fields)).json()
+    told = (await post(tuned, "try", {"seconds": "90000", **fields})).json()
     assert told == {"message": "Seconds must be a number from 1 to 3,600.", "field": "seconds"}
     tuned.trials.shown = [msgspec.structs.replace(DONE, state="after", progress=0.6)]
     page = await tuned.page("tune")
     assert 'value="0.6"' in page
     assert 'form="tune-stop" name="trial" value="trial-1"' in page
-    assert (await post(tuned, "stop", trial="trial-1")).json() == {"trial": "trial-1"}
-    assert (await post(tuned, "stop", trial="other")).json() == {"message": "That trial is over."}
+    assert (await post(tuned, "stop", {"trial": "trial-1"})).json() == {"trial": "trial-1"}
+    assert (await post(tuned, "stop", {"trial": "other"})).json() == {"message": "That trial is over."}
 
 
 async def test_what_came_of_a_trial_leads_to_a_request_that_shows_it(tuned: Served) -> None:
