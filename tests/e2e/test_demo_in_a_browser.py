@@ -41,6 +41,7 @@ async def picture(visit: Visit, name: str) -> None:
     """Keep what is seen, where pictures are wanted, in both themes."""
     for scheme in SCHEMES if PICTURES else ():
         await visit.page.emulate_media(color_scheme=scheme)
+        await visit.page.evaluate("scrollTo(0, 0)")
         await visit.page.wait_for_timeout(1500)
         await visit.page.screenshot(path=Path(PICTURES) / f"demo-{name}-{scheme}.png")
 
