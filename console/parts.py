@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REST = "rest"
 TITLES = {
-    "loop": "Blocked event loop",
+    "loop": "Event loop busy",
     "hash_wait": "Wait for a hashing thread",
     "hash": "Password hash",
     "pool_wait": "Wait for a connection",
@@ -29,7 +29,7 @@ TITLES = {
     REST: "Its own work",
 }
 _SPENT = {
-    "loop": "held up by a blocked event loop",
+    "loop": "waiting for a busy event loop",
     "hash_wait": "waiting for a hashing thread",
     "hash": "hashing a password",
     "pool_wait": "waiting for a database connection",
