@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PERSON = {"email": "ann@example.org", "password": "correct horse battery"}
 PICTURES = os.environ.get("GATEWATCH_PICTURES", "")
-SECONDS = os.environ.get("GATEWATCH_PICTURES_SECONDS", "10")
+SECONDS = os.environ.get("GATEWATCH_PICTURES_SECONDS", "12")
 """How long the runs last."""
 
 RATE = "6000"
