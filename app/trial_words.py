@@ -52,7 +52,7 @@ def outcome(comparison: Comparison, run: LoadRun, parts: Sequence[Moved]) -> str
     """Say in words what a change did: the p95 that moved most, why, and how many others did."""
     if comparison.refusal:
         said = f"Nothing can be said for sure: {comparison.refusal[:1].lower()}{comparison.refusal[1:]}"
-        return f"{said} {_foremost(parts[0])}" if parts else said
+        return f"{said} {_foremost(parts)}" if parts else said
     real = [each for each in comparison.differences if each.percentile == "p95" and each.judgement == "real"]
     if not real:
         return "It made no difference that is more than noise."
@@ -71,7 +71,9 @@ def outcome(comparison: Comparison, run: LoadRun, parts: Sequence[Moved]) -> str
     return f"{said}.{more}"
 
 
-def _foremost(part: Moved) -> str:
+def _foremost(parts: Sequence[Moved]) -> str:
+    """Say what grew most, or else what moved most."""
+    part = next((each for each in parts if each.after > each.before), parts[0])
     return (
         f"What moved most in slow requests of {part.method} {part.route}: {_SAYS[part.part]}, "
         f"{milliseconds(part.before)} ms before and {milliseconds(part.after)} ms after."

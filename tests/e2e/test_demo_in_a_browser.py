@@ -31,7 +31,6 @@ RATE = "6000"
 
 PATIENCE = 180
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
-UNITS = {"µs": 1e-6, "ms": 1e-3, "s": 1.0}
 ROW = """(name) => [...document.querySelectorAll("#load tbody tr")].find((row) => row.dataset.key === name)
   ?.innerText.split("\\t").map((cell) => cell.trim())"""
 GREW = """[...document.querySelectorAll("[data-moved=pool_wait]")].filter((row) => row.querySelector(".wrong"))"""
@@ -140,20 +139,26 @@ async def bears_a_storm(visit: Visit, client: httpx.AsyncClient) -> None:
     await open_page(visit, "Load")
     await visit.page.get_by_role("button", name="Login storm").click()
     await visit.until("document.querySelector('.load-run progress')?.value > 2", PATIENCE)
-    took = []
-    for _ in range(100):
+    took: list[float] = []
+    logged_in: list[float] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(took) < 100 or (not logged_in and time.monotonic() < deadline):
         begun = time.perf_counter()
         assert (await client.get("/auth/check", headers=who)).status_code == 204
         took.append(time.perf_counter() - begun)
         await asyncio.sleep(0.02)
+        if len(took) % 5 == 0:
+            begun = time.perf_counter()
+            if (await client.post("/auth/login", json=PERSON)).status_code == 200:  # too much is refused, as it should
+                logged_in.append(time.perf_counter() - begun)
     await visit.until("document.querySelectorAll('#seen canvas').length")
     await picture(visit, "storm")
     await visit.page.get_by_role("button", name="Stop").click()
     await visit.until("document.querySelector('.last-run #last-run')?.innerText.includes('storm')", PATIENCE)
     login = await visit.page.evaluate(ROW, "login")
-    number, unit = login[3].split()
     assert int(login[1].replace(",", "")) > 8, login
-    assert statistics.median(took) < float(number) * UNITS[unit], login
+    assert logged_in
+    assert statistics.median(took) < statistics.median(logged_in)
 
 
 async def says_why(visit: Visit) -> None:
