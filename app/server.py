@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from app.security.passwords import Passwords
     from app.services.ports import Clock
     from app.settings import Settings
-    from app.tuning import Tuning
+    from app.tuning.parts import Tuning
     from observability.record.meters import PoolMeter
     from observability.telemetry import Telemetry
 

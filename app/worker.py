@@ -27,7 +27,7 @@ from app.load import LauncherLoad
 from app.priority import quietly
 from app.server import Parts, create_app, create_protocol
 from app.storage.cache import eviction_warning, telemetry_client
-from app.tuning import Tuning
+from app.tuning.parts import Tuning
 from observability.model import load_slo
 from observability.record import logs
 from observability.telemetry import Telemetry

@@ -15,8 +15,8 @@ from sanic import Sanic
 
 from app.load import LauncherLoad
 from app.server import Parts, create_app, create_protocol, utc_now
-from app.tuning import Tuning
-from app.tuning_names import GIVEN
+from app.tuning.names import GIVEN
+from app.tuning.parts import Tuning
 from app.worker import drain, listen
 from observability.model import load_slo
 from observability.telemetry import Telemetry

@@ -23,7 +23,7 @@ from app.launcher.reach import check_postgres, check_redis, check_replica
 from app.launcher.servers import Servers
 from app.launcher.worker import Worker, spawn
 from app.security.lending import Lending
-from app.tuning_names import GIVEN, RUN
+from app.tuning.names import GIVEN, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence

@@ -15,8 +15,8 @@ from app.embedded import start_redis
 from app.settings import Settings
 from app.storage.cache import telemetry_client
 from app.storage.overrides import KEYS, Change, Document
-from app.tuning import Tuning
-from app.tuning_names import GIVEN, RUN
+from app.tuning.names import GIVEN, RUN
+from app.tuning.parts import Tuning
 from console.ports import NoLoad
 from console.tuning import SettingRefused
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from app.plan_nodes import nodes_of, warnings_of
-from app.plans import DatabasePlans, refusal_of
 from app.repositories.statements import statements
 from app.storage.database import Statement
 from app.storage.explain import Explainer, compared_column
+from app.tuning.plan_nodes import nodes_of, warnings_of
+from app.tuning.plans import DatabasePlans, refusal_of
 from console.tuning import PlanRefused
 
 if TYPE_CHECKING:

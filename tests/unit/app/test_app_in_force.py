@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.in_force import settings_in_force
 from app.settings import FIELDS
+from app.tuning.in_force import settings_in_force
 
 ENVIRONMENT = {
     "DATABASE_URL": "postgres://ann:hunter2@db/app",

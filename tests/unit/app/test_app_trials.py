@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.trial_files import TrialFiles
-from app.trial_words import outcome
-from app.trials import ServiceTrials
+from app.tuning.trial_files import TrialFiles
+from app.tuning.trial_words import outcome
+from app.tuning.trials import ServiceTrials
 from console.ports import AS_DECLARED, LoadChanges, LoadEndpoint, LoadRefused, LoadRun, NoLoad
 from console.tuning import Comparison, Difference, Moved, SettingRefused, Trial, TrialRefused
 

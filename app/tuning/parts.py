@@ -6,14 +6,14 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from app.in_force import settings_in_force
-from app.knobs import knobs
-from app.live import Live
-from app.plans import DatabasePlans
 from app.storage.overrides import Overrides
-from app.trial_files import TrialFiles
-from app.trials import ServiceTrials
-from app.tuning_names import GIVEN, RUN
+from app.tuning.in_force import settings_in_force
+from app.tuning.knobs import knobs
+from app.tuning.live import Live
+from app.tuning.names import GIVEN, RUN
+from app.tuning.plans import DatabasePlans
+from app.tuning.trial_files import TrialFiles
+from app.tuning.trials import ServiceTrials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.trial_words import moved, outcome
+from app.tuning.trial_words import moved, outcome
 from console.ports import AS_DECLARED, LoadRefused
 from console.tuning import SettingRefused, Trial, TrialRefused
 from loadgen.errors import LoadError
@@ -20,8 +20,8 @@ from loadgen.errors import LoadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.live import Live
-    from app.trial_files import TrialFiles
+    from app.tuning.live import Live
+    from app.tuning.trial_files import TrialFiles
     from console.ports import Feed, LoadChanges, LoadControl, LoadRun
 
 SCENARIO = "tune"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from app.plan_nodes import execution_of, nodes_of, planning_of, warnings_of
 from app.repositories.statements import statements
 from app.storage.explain import Explainer, ExplainError
+from app.tuning.plan_nodes import execution_of, nodes_of, planning_of, warnings_of
 from console.tuning import PlanRefused, QueryCard, QueryPlan, Statistics
 
 if TYPE_CHECKING:

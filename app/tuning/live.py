@@ -17,8 +17,8 @@ from observability.read.detail import Annotation
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from app.knobs import Knob
     from app.storage.overrides import Overrides
+    from app.tuning.knobs import Knob
 
 PERIOD = 1.0
 MOST_CHANGES = 50
