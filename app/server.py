@@ -9,7 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sanic import Sanic
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from app.security.passwords import Passwords
     from app.services.ports import Clock
     from app.settings import Settings
-    from app.tuning.parts import Tuning
+    from console.tuning import LiveSettings, Plans, Trials
     from observability.record.meters import PoolMeter
     from observability.telemetry import Telemetry
 
@@ -167,6 +167,22 @@ class Parts:
         await self.cache.close()
         await self.replicas.close()
         await self.database.close()
+
+
+class Tuning(Protocol):
+    """What the console tunes by."""
+
+    @property
+    def live(self) -> LiveSettings:
+        """Settings that can be changed."""
+
+    @property
+    def plans(self) -> Plans:
+        """Plans of queries."""
+
+    @property
+    def trials(self) -> Trials:
+        """Trials of a change."""
 
 
 def create_app(
