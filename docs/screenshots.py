@@ -1,7 +1,7 @@
 # noqa: INP001 - a program to run, not a package
 """Photograph the console of a running service: ``python docs/screenshots.py``, or ``make screenshots``.
 
-Writes ``docs/images/<page>-light.png`` and ``-dark.png`` for each page of the console's navigation. The service's URL and console token are read from
+Writes ``docs/images/<page>-light.png`` and ``-dark.png`` for each page of the console. The service's URL and console token are read from
 ``instance.json`` in its data folder, which the launcher keeps there while it runs.
 """
 
@@ -22,6 +22,9 @@ from playwright.sync_api import Error as PlaywrightError
 IMAGES = Path(__file__).parent / "images"
 SCHEMES = ("light", "dark")
 WIDTH, HEIGHT = 1440, 900
+INNER = ("route", "trace")
+"""Pages that only others lead to: their first link is followed."""
+
 _QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -81,8 +84,16 @@ def _pages(browser: Browser, url: str, token: str, scheme: str) -> list[Path]:
         _wait_for_figures(page)
         written.append(IMAGES / f"{name}-{scheme}.png")
         page.screenshot(path=written[-1], full_page=True)
+        known = dict(pages)
+        pages += [(inner, found) for inner in INNER if inner not in known and (found := _first(page, f"{inner}[/?]"))]
     context.close()
     return written
+
+
+def _first(page: Page, path: str) -> str | None:
+    """Return where the first link leads that matches, when there is one."""
+    paths = [str(link.get_attribute("href")) for link in page.locator("main a[href]").all()]
+    return next((found for found in paths if re.search(rf"/{path}", found)), None)
 
 
 def _wait_for_figures(page: Page) -> None:
