@@ -61,13 +61,15 @@ async def test_two_runs_are_compared(instance: Instance, visit: Visit) -> None:
     page = visit.page
     await page.goto(instance.login)
     await page.goto(f"{instance.url}/console/load")
+    runs = "document.querySelectorAll('.runs input[name=after]').length"
+    before = await page.evaluate(runs)
     for number in (1, 2):
         await page.locator("input[name=scenario][value=tune]").check()
         for name, value in {"seconds": "12", "rate": "1200", "users": "5", "seed": "7"}.items():
             await page.locator(f"#load-{name}").fill(value)
         await page.get_by_role("button", name="Start").click()
         await visit.until("document.querySelector('.load-run')", 90)
-        await visit.until(f"document.querySelectorAll('.runs input[name=after]').length === {number}", 120)
+        await visit.until(f"{runs} === {before + number}", 120)
     await visit.until("document.querySelectorAll('#pace canvas, #seen canvas').length === 2")
     legend = "[...document.querySelectorAll('#seen .u-legend .u-value')].filter((value) => /\\d/.test(value.textContent)).length >= 2"
     await visit.until(legend)
