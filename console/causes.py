@@ -79,7 +79,8 @@ def _valued(setting: LiveSetting) -> str:
 
 
 def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
-    """Name the function that held up loops for longest."""
+    """Name the function that held up loops for longest while requests waited; who starts holds up nobody."""
+    blocked = [block for block in blocked if block.delayed]
     functions: dict[str, float] = {}
     for block in blocked:
         functions[block.function] = functions.get(block.function, 0.0) + block.seconds
@@ -93,12 +94,12 @@ def _blocked(blocked: Sequence[BlockedView]) -> Iterator[Cause]:
     times = sum(block.function == worst for block in blocked)
     delayed = sum(requests for block in blocked if block.function == worst for _, requests in block.delayed)
     often = f"{times} times, for up to {duration(longest)}" if times > 1 else f"for {duration(longest)}"
-    waited = f"; {delayed:,} {'request' if delayed == 1 else 'requests'} waited for it" if delayed else ""
+    waited = f"; {delayed:,} {'request' if delayed == 1 else 'requests'} waited for it"
     routes = [route for block in blocked if block.function == worst for route, _ in block.delayed]
     words = f"{worst} blocked the event loop {often}{waited}."
     if nobodys:
         words = f"The event loop stood still {often}, outside of Python code: its processor is busy elsewhere{waited}."
-    method, _, route = routes[0].partition(" ") if routes else ("", "", "")
+    method, _, route = routes[0].partition(" ")
     if route:
         yield Cause("blocked", words, "route", {"method": method, "route": route})
     else:

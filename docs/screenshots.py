@@ -22,8 +22,8 @@ from playwright.sync_api import Error as PlaywrightError
 IMAGES = Path(__file__).parent / "images"
 SCHEMES = ("light", "dark")
 WIDTH, HEIGHT = 1440, 900
-INNER = ("route", "trace")
-"""Pages that only others lead to: their first link is followed."""
+INNER = {"route": "overview", "trace": "route"}
+"""Pages that only others lead to, and which: their first link is followed."""
 
 _QUIET = (
     "--no-sandbox",
@@ -85,7 +85,11 @@ def _pages(browser: Browser, url: str, token: str, scheme: str) -> list[Path]:
         written.append(IMAGES / f"{name}-{scheme}.png")
         page.screenshot(path=written[-1], full_page=True)
         known = dict(pages)
-        pages += [(inner, found) for inner in INNER if inner not in known and (found := _first(page, f"{inner}[/?]"))]
+        pages += [
+            (inner, found)
+            for inner, outer in INNER.items()
+            if outer == name and inner not in known and (found := _first(page, f"{inner}[/?]"))
+        ]
     context.close()
     return written
 

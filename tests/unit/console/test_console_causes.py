@@ -87,10 +87,16 @@ def test_a_blocked_loop_is_named_by_its_function() -> None:
 
 def test_a_loop_that_stood_still_by_itself_is_no_functions_fault() -> None:
     """Where only the loop's own frames were seen, the processor was away: said when it was for long, and named as that."""
-    assert said(WELL, blocked=(block("Runner.run (asyncio/runners.py:118)", 0.3),)) == []
-    assert said(WELL, blocked=(block("Runner.run (asyncio/runners.py:118)", 0.9),)) == [
-        "The event loop stood still for 900 ms, outside of Python code: its processor is busy elsewhere."
+    waiting = ("GET /auth/me", 2)
+    assert said(WELL, blocked=(block("Runner.run (asyncio/runners.py:118)", 0.3, waiting),)) == []
+    assert said(WELL, blocked=(block("Runner.run (asyncio/runners.py:118)", 0.9, waiting),)) == [
+        "The event loop stood still for 900 ms, outside of Python code: its processor is busy elsewhere; 2 requests waited for it."
     ]
+
+
+def test_a_loop_that_nobody_waited_for_caused_nothing() -> None:
+    """A worker that starts blocks its loop before it serves."""
+    assert said(WELL, blocked=(block("read_all_code (start.py:3)", 2.0),)) == []
 
 
 def test_a_slow_query_is_named_with_its_target() -> None:
@@ -179,6 +185,6 @@ def test_what_causes_others_stands_first_and_few_are_said() -> None:
         hashing=HashView(2, 60, 64, 7, 1.4, 0.031),
         caches=(CacheView("session", 10, 990, 0, 0, 0, 0.01),),
     )
-    found = causes(view, (query("user_by_email", "missed", 0.4),), (block("sleep", 1.0),))
+    found = causes(view, (query("user_by_email", "missed", 0.4),), (block("sleep", 1.0, ("GET /auth/me", 1)),))
     assert [cause.rule for cause in found] == ["blocked", "cold", "query", "pool"]
     assert len(found) == MOST
