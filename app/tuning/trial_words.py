@@ -49,19 +49,21 @@ async def _parts(feed: Feed, method: str, route: str, run: LoadRun) -> Mapping[s
 
 
 def outcome(comparison: Comparison, run: LoadRun, parts: Sequence[Moved]) -> str:
-    """Say in words what a change did: the p95 that moved most, why, and how many others did."""
+    """Say in words what a change did: the p95 that moved most (else the p50, else the p99), why, and how many others did."""
     if comparison.refusal:
         said = f"Nothing can be said for sure: {comparison.refusal[:1].lower()}{comparison.refusal[1:]}"
         return f"{said} {_foremost(parts)}" if parts else said
-    real = [each for each in comparison.differences if each.percentile == "p95" and each.judgement == "real"]
-    if not real:
+    moved_much = [each for each in comparison.differences if each.judgement == "real"]
+    if not moved_much:
         return "It made no difference that is more than noise."
+    told = next(name for name in ("p95", "p50", "p99") if any(each.percentile == name for each in moved_much))
+    real = [each for each in moved_much if each.percentile == told]
     foremost = max(real, key=_size)
     routes = {endpoint.name: (endpoint.method, endpoint.route) for endpoint in run.endpoints}
     method, route = routes.get(foremost.endpoint, ("", foremost.endpoint))
     rose = (foremost.after or 0) > (foremost.before or 0)
     said = (
-        f"{method} {route} p95 {'rose' if rose else 'fell'} from {milliseconds(foremost.before)} to "
+        f"{method} {route} {told} {'rose' if rose else 'fell'} from {milliseconds(foremost.before)} to "
         f"{milliseconds(foremost.after)} ms".strip()
     )
     if cause := _cause(parts, method, route, rose=rose):

@@ -213,6 +213,8 @@ def test_no_difference_and_a_better_one_are_said_as_such() -> None:
         said
         == "GET /auth/me p95 fell from 20 to 2.0 ms; it waits for PostgreSQL 18 ms less. 1 other endpoint changed, too."
     )
+    usual = Difference("me", "p50", 0.0006, 0.0014, 0.0005, 0.001, "real")
+    assert outcome(Comparison("a", "b", (noise, usual)), run, ()) == "GET /auth/me p50 rose from 0.6 to 1.4 ms."
     unlike = Comparison("a", "b", refusal="Both are run a.")
     assert outcome(unlike, run, ()) == "Nothing can be said for sure: both are run a."
     assert outcome(unlike, run, (Moved("GET", "/auth/me", "loop", 0.002, 0.05),)).endswith(
