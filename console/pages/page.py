@@ -162,7 +162,7 @@ class Page:
 
 def later(columns: msgspec.Struct, since: int, names: Sequence[str] = ()) -> dict[str, Sequence[float | None]]:
     """Take the columns (all, or those named) of a feed's struct apart, from the first one after ``since`` on."""
-    at: Sequence[int] = columns.at  # type: ignore[attr-defined]
+    at: Sequence[int] = columns.at  # type: ignore[attr-defined] # every table of columns has it
     first = next((n for n, second in enumerate(at) if second > since), len(at))
     names = names or [name for name in columns.__struct_fields__ if name not in {"at", "families"}]
     return {"at": at[first:], **{name: getattr(columns, name)[first:] for name in names}}

@@ -42,6 +42,7 @@ class Silent:
 
 async def test_a_service_that_is_a_fifth_slower_is_found_and_the_same_is_noise(serve: Any, tmp_path: Path) -> None:
     """Answers after 1 s, again after 1 s, and after 1.2 s; a crowded machine adds far less than the difference."""
+    crowded: list[str] = []
 
     async def run(name: str, seconds: float) -> Result:
         async with serve() as service:
@@ -51,6 +52,7 @@ async def test_a_service_that_is_a_fifth_slower_is_found_and_the_same_is_noise(s
                 Order(scenario=PLAN, target=service.target, slo=TARGETS, run=name), folder, Silent()
             ).run()
             # Whether the machine let the generator keep up is another matter; here all three had the same machine.
+            crowded.extend(result.invalid)
             result = msgspec.structs.replace(
                 result, status=msgspec.structs.replace(result.status, validity="VALID"), invalid=()
             )
@@ -60,7 +62,8 @@ async def test_a_service_that_is_a_fifth_slower_is_found_and_the_same_is_noise(s
     await asyncio.gather(run("first", 1.0), run("again", 1.0), run("slower", 1.2))
     command = compare_command(lambda: tmp_path)
     same = CliRunner().invoke(command, ["first", "again"])
-    assert same.exit_code in {0, 3}, same.output  # 3: on a crowded machine, too few to be sure that there is none
+    # Only a machine on which the generator itself was late may leave too few samples to be sure that there is none.
+    assert same.exit_code == 0 or (crowded and same.exit_code == 3), same.output
     assert "No real difference" in same.stdout
     slower = CliRunner().invoke(command, ["first", "slower"])
     assert slower.exit_code == 1, slower.output
