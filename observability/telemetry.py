@@ -181,6 +181,7 @@ class Telemetry:
             self.recorder.keeper.sink = (
                 (lambda trace, _: sink(_without_user_spans(trace), ())) if spans.joined else sink
             )
+            self.recorder.keeper.brief_sink = self._otlp.brief_sink if self._otlp is not None else None
 
     def _exported(self) -> Snapshot | None:
         """Return what goes out by OTLP: the figures of the Redis server must not be summed once a worker."""

@@ -2,7 +2,7 @@
 
 from observability.model.anatomy import PARTS, Anatomy, Band
 from observability.model.histogram import Distribution, Histogram
-from observability.model.kept import KeptLog, KeptSpan, KeptTrace, decode_kept, encode_kept
+from observability.model.kept import BriefKind, BriefTrace, KeptLog, KeptSpan, KeptTrace, decode_kept, encode_kept
 from observability.model.slo import AlertRule, BurnRule, RouteTarget, Slo, SloError, load_slo
 from observability.model.snapshot import (
     SNAPSHOT_VERSION,
@@ -33,6 +33,8 @@ __all__ = [
     "Band",
     "Blocked",
     "BodySizes",
+    "BriefKind",
+    "BriefTrace",
     "BurnRule",
     "CacheCounts",
     "Distribution",

@@ -87,6 +87,29 @@ class KeptTrace(msgspec.Struct, frozen=True, array_like=True):
         return f"{'HTTP' if self.method == '_OTHER' else self.method} {self.route}".rstrip()
 
 
+class BriefKind(msgspec.Struct, frozen=True):
+    """What brief traces have in common: their server span's figures and attributes, and the name and attributes of its only child."""
+
+    method: str
+    route: str
+    status: int
+    attributes: tuple[tuple[str, AttributeValue], ...]
+    child: str
+    child_attributes: tuple[tuple[str, AttributeValue], ...]
+
+
+class BriefTrace(msgspec.Struct, frozen=True):
+    """A sampled request of which nothing is known but that it waited for a store once. Such ones are many, and made to be written at once.
+
+    ``ids`` are 32 bytes: the trace's, its span's and its child's. ``times`` are Unix nanoseconds: begin and end of the
+    request, begin and end of the child.
+    """
+
+    kind: BriefKind
+    ids: bytes
+    times: tuple[int, int, int, int]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(KeptTrace)
 

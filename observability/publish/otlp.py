@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from observability.model import KeptTrace, Snapshot
+    from observability.model import BriefTrace, KeptTrace, Snapshot
 
 _logger = logging.getLogger(__name__)
 
@@ -149,6 +149,11 @@ class OtlpPublisher:
     def span_sink(self) -> Callable[[KeptTrace, Sequence[ReadableSpan]], None] | None:
         """Where kept traces go (it only queues them), or None when spans are not exported."""
         return self._queue.put if self._queue else None
+
+    @property
+    def brief_sink(self) -> Callable[[Sequence[BriefTrace]], None] | None:
+        """The same for brief traces."""
+        return self._queue.put_briefly if self._queue else None
 
     async def close(self, timeout: float = 2.0) -> bool:  # noqa: ASYNC109 - the deadline is this method's promise
         """Send what is left; return False when ``timeout`` seconds were not enough (the rest is then dropped)."""

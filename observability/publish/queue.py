@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from observability.model import BriefTrace
 from observability.publish.spans import request_of
 
 if TYPE_CHECKING:
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
     from observability.model import KeptTrace
 
     Send = Callable[[bytes], bool]
+    Waiting = tuple[KeptTrace, tuple[ReadableSpan, ...]] | BriefTrace
 
 DEFAULT_SIZE = 2048
 """Spans that may wait when ``OTEL_BSP_MAX_QUEUE_SIZE`` does not say how many; the specification's default."""
 
 DEFAULT_BATCH = 512
 """The same of ``OTEL_BSP_MAX_EXPORT_BATCH_SIZE``."""
+
+BRIEF = 2
+"""Spans of a brief trace."""
 
 DEFAULT_DELAY = 5000
 """The same of ``OTEL_BSP_SCHEDULE_DELAY``, milliseconds."""
@@ -50,7 +55,7 @@ class SpanQueue:
         self._send = send
         self._resource = resource
         self._note = note
-        self._traces: deque[tuple[KeptTrace, tuple[ReadableSpan, ...]]] = deque()
+        self._traces: deque[Waiting] = deque()
         self._due = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="otlp-spans", daemon=True)
@@ -72,6 +77,15 @@ class SpanQueue:
         if self.waiting >= self._batch:
             self._due.set()
 
+    def put_briefly(self, traces: Sequence[BriefTrace]) -> None:
+        """Take as many brief traces as there is room for, and refuse the others."""
+        fitting = traces[: max(0, self.size - self.waiting) // BRIEF]
+        self.refused += BRIEF * (len(traces) - len(fitting))
+        self.taken += BRIEF * len(fitting)
+        self._traces.extend(fitting)
+        if self.waiting >= self._batch:
+            self._due.set()
+
     def close(self) -> None:
         """Send what waits and stop; it may take as long as an export does."""
         self._closing = True
@@ -86,11 +100,11 @@ class SpanQueue:
                 self._send_batch()
 
     def _send_batch(self) -> None:
-        batch: list[tuple[KeptTrace, tuple[ReadableSpan, ...]]] = []
+        batch: list[Waiting] = []
         count = 0
-        while self._traces and (not batch or count + 1 + len(self._traces[0][0].spans) <= self._batch):
+        while self._traces and (not batch or count + _spans_of(self._traces[0]) <= self._batch):
             batch.append(self._traces.popleft())
-            count += 1 + len(batch[-1][0].spans)
+            count += _spans_of(batch[-1])
         try:
             well = self._send(self._encoded(batch))
         except Exception:  # noqa: BLE001 - a failed export must not end the exporting thread
@@ -102,12 +116,18 @@ class SpanQueue:
         self._ended += count
         self._note(well)
 
-    def _encoded(self, batch: Sequence[tuple[KeptTrace, Sequence[ReadableSpan]]]) -> bytes:
+    def _encoded(self, batch: Sequence[Waiting]) -> bytes:
+        brief = [each for each in batch if isinstance(each, BriefTrace)]
+        whole = [each for each in batch if not isinstance(each, BriefTrace)]
         try:
-            return request_of(batch, self._resource)
+            return request_of(whole, self._resource, brief)
         except ValueError:
             # A span of user code says what is no Unicode. As they were kept, all can be sent.
-            return request_of([(trace, ()) for trace, _ in batch], self._resource)
+            return request_of([(trace, ()) for trace, _ in whole], self._resource, brief)
+
+
+def _spans_of(waiting: Waiting) -> int:
+    return BRIEF if isinstance(waiting, BriefTrace) else 1 + len(waiting[0].spans)
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -7,6 +7,7 @@ as much, and a hundredth of all requests is kept.
 from __future__ import annotations
 
 import functools
+import struct
 from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -15,13 +16,15 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, SpanFlags, Status
 
+from observability.model import KeptTrace
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from observability.model import KeptSpan, KeptTrace
+    from observability.model import BriefKind, BriefTrace, KeptSpan
     from observability.model.kept import AttributeValue
 
 SCOPE = InstrumentationScope(name="observability.sanic")
@@ -33,15 +36,23 @@ _SAMPLED = 1
 _LOCAL = _SAMPLED | SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
+_TRACE, _SPAN, _PARENT, _BEGIN, _END = b"\x0a\x10", b"\x12\x08", b"\x22\x08", b"\x39", b"\x41"
+"""The tags of a span's ids (fields 1, 2 and 4) with their lengths, and of its times (7 and 8)."""
 
-def request_of(batch: Iterable[tuple[KeptTrace, Sequence[ReadableSpan]]], resource: Resource) -> bytes:
-    """Return an export request for traces, each with those of its spans that are user code's, which go as they are."""
+_SERVER, _CHILD = struct.Struct("<2s16s2s8ssQsQ"), struct.Struct("<2s16s2s8s2s8ssQsQ")
+
+
+def request_of(
+    batch: Iterable[tuple[KeptTrace, Sequence[ReadableSpan]]], resource: Resource, brief: Sequence[BriefTrace] = ()
+) -> bytes:
+    """Return an export request for traces, each with those of its spans that are user code's, which go as they are, and for brief ones."""
     ours = ScopeSpans(scope=SCOPE)
     others: list[ReadableSpan] = []
     for trace, made_elsewhere in batch:
         known = {f"{span.get_span_context().span_id:016x}" for span in made_elsewhere}  # type: ignore[union-attr] # not annotated
         _add_spans(ours, trace, known)
         others += made_elsewhere
+    ours.MergeFromString(b"".join(map(_written, brief)))
     request = encode_spans(others) if others else ExportTraceServiceRequest()
     about = [KeyValue(key=name, value=_value(value)) for name, value in resource.attributes.items()]  # type: ignore[arg-type] # ours are simple
     message = ResourceMessage(attributes=about)
@@ -70,6 +81,45 @@ def _add_spans(ours: ScopeSpans, trace: KeptTrace, without: set[str]) -> None:
     for child in trace.spans:
         if child.span_id not in without:
             _add_child(ours, child, trace_id, trace.tracestate, started)
+
+
+def _written(trace: BriefTrace) -> bytes:
+    """Return a brief trace as a scope of nothing but its two spans."""
+    server, child = _constant(trace.kind)
+    trace_id, span_id, child_id = trace.ids[:16], trace.ids[16:24], trace.ids[24:]
+    begin, end, asked, told = trace.times
+    return b"".join(
+        (
+            server[0],
+            _SERVER.pack(_TRACE, trace_id, _SPAN, span_id, _BEGIN, begin, _END, end),
+            server[1],
+            child[0],
+            _CHILD.pack(_TRACE, trace_id, _SPAN, child_id, _PARENT, span_id, _BEGIN, asked, _END, told),
+            child[1],
+        )
+    )
+
+
+@functools.lru_cache(256)
+def _constant(kind: BriefKind) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """Return for each span what comes before its ids and times, its tag and length in a scope, and what comes after."""
+    trace = KeptTrace(
+        0, "", "", "", kind.method, kind.route, kind.status, "", "sampled", 0.0, 0.0, (), attributes=kind.attributes
+    )
+    server = Span(name=trace.name, kind=Span.SPAN_KIND_SERVER, flags=_LOCAL).SerializeToString()
+    server += _span_attributes(_server_attributes(trace))
+    child = Span(name=kind.child, kind=Span.SPAN_KIND_CLIENT, flags=_LOCAL).SerializeToString()
+    child += _span_attributes(kind.child_attributes)
+    return (
+        (b"\x12" + _varint(_SERVER.size + len(server)), server),
+        (b"\x12" + _varint(_CHILD.size + len(child)), child),
+    )
+
+
+def _varint(number: int) -> bytes:
+    """Write a number as the protocol does: seven bits a byte, the lowest first."""
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])
 
 
 def _add_child(ours: ScopeSpans, child: KeptSpan, trace_id: bytes, tracestate: str, started: int) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from observability.model.kept import AttributeValue, Why
+    from observability.model.kept import AttributeValue, BriefTrace, Why
     from observability.record.current import Child, Current
     from observability.record.requests import Series
 
@@ -44,6 +44,7 @@ class Keeper:
     def __init__(self, *, instance: str, worker: str) -> None:
         self.fresh: deque[KeptTrace] = deque(maxlen=MOST_FRESH)
         self.sink: Sink | None = None
+        self.brief_sink: Callable[[Sequence[BriefTrace]], None] | None = None
         self._instance = instance
         self._worker = worker
         self._counts = dict.fromkeys(MOST_A_SECOND, 0)
@@ -70,6 +71,17 @@ class Keeper:
         too_many = self._left[why] <= 0
         self._refused += too_many
         return too_many
+
+    def room(self, why: Why) -> int:
+        """Return how many more can be kept this second."""
+        return self._left[why]
+
+    def keep_briefly(self, traces: Sequence[BriefTrace]) -> None:
+        """Export sampled requests for which this second has no room to keep them."""
+        self._counts["sampled"] += len(traces)
+        self._refused += len(traces)
+        if self.brief_sink is not None:
+            self.brief_sink(traces)
 
     def why(self, series: Series, seconds: float, request: Current) -> Why | None:
         """Return why a request is to be kept, None when it is not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import secrets
@@ -115,6 +116,16 @@ class HeadSampling(msgspec.Struct, frozen=True):
         if trace.parent and self.parents:
             return trace.sampled
         return int(trace.trace_id[16:], 16) < round(self.ratio * _LOW)
+
+    def lucky_ids(self, count: int) -> list[bytes]:
+        """Return random ids of so many traces that samplers of this ratio keep, each with the ids of two spans: 32 bytes."""
+        random, bound = os.urandom(32 * count), round(self.ratio * _LOW)
+        ids = [random[start : start + 32] for start in range(0, len(random), 32)]
+        if bound >= _LOW:
+            return ids
+        # The lower half of a trace's id, at random below the bound.
+        lows = (int.from_bytes(each[8:16], "big") * bound >> 64 for each in ids)
+        return [each[:8] + low.to_bytes(8, "big") + each[16:] for each, low in zip(ids, lows, strict=True)]
 
     def new_trace(self, *, sampled: bool) -> Trace:
         """Return a random identity that samplers of this ratio decide on in the same way."""
