@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, SpanFlags, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, SpanFlags, Status
 
 from observability.model import KeptTrace
 
@@ -46,17 +46,19 @@ def request_of(
     batch: Iterable[tuple[KeptTrace, Sequence[ReadableSpan]]], resource: Resource, brief: Sequence[BriefTrace] = ()
 ) -> bytes:
     """Return an export request for traces, each with those of its spans that are user code's, which go as they are, and for brief ones."""
-    ours = ScopeSpans(scope=SCOPE)
+    request = ExportTraceServiceRequest()
+    about = [KeyValue(key=name, value=_value(value)) for name, value in resource.attributes.items()]  # type: ignore[arg-type] # ours are simple
+    # Everything is made where it belongs: putting a message into another one copies it.
+    of = request.resource_spans.add(resource=ResourceMessage(attributes=about), schema_url=resource.schema_url)
+    ours = of.scope_spans.add(scope=SCOPE)
     others: list[ReadableSpan] = []
     for trace, made_elsewhere in batch:
         known = {f"{span.get_span_context().span_id:016x}" for span in made_elsewhere}  # type: ignore[union-attr] # not annotated
         _add_spans(ours, trace, known)
         others += made_elsewhere
     ours.MergeFromString(b"".join(map(_written, brief)))
-    request = encode_spans(others) if others else ExportTraceServiceRequest()
-    about = [KeyValue(key=name, value=_value(value)) for name, value in resource.attributes.items()]  # type: ignore[arg-type] # ours are simple
-    message = ResourceMessage(attributes=about)
-    request.resource_spans.append(ResourceSpans(resource=message, scope_spans=[ours], schema_url=resource.schema_url))
+    if others:
+        request.MergeFrom(encode_spans(others))
     encoded: bytes = request.SerializeToString()
     return encoded
 
