@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 SETTLE = Statement("invalidations_settle", "DELETE FROM pending_invalidations WHERE id = ANY($1::uuid[])")
 OVERDUE = Statement(
     "invalidations_overdue",
-    "SELECT id, cache_keys FROM pending_invalidations WHERE id < $1 ORDER BY id LIMIT 200",  # AT_ONCE
+    "SELECT id, cache_keys FROM pending_invalidations WHERE id < $1 OR id > $2 ORDER BY id LIMIT 200",  # AT_ONCE
 )
+"""Ids begin with the time by their writer's clock: one that lies ahead was written before the clock was set back, or by another's."""
+LEFT = Statement("invalidations_left", "SELECT id, cache_keys FROM pending_invalidations ORDER BY id LIMIT 200")
 AT_ONCE = 200
 """Overdue writes that are finished at a time."""
 
@@ -72,7 +74,8 @@ class Invalidations:
 
     async def finish_overdue(self) -> int:
         """Do the deletes that their writers could not; return how many writes they came from."""
-        return await self._finish(earliest_id(self._now() - GRACE))
+        now = self._now()
+        return await self._finish(OVERDUE, earliest_id(now - GRACE), earliest_id(now + GRACE))
 
     async def clear(self, keys: list[str]) -> None:
         """Make sure that values are gone from the cache; raise InvalidationPending when that cannot be said now."""
@@ -124,11 +127,11 @@ class Invalidations:
         return self._cache.in_doubt.is_set()
 
     async def _finish_everything(self) -> None:
-        while await self._finish(earliest_id(self._now() + GRACE)) == AT_ONCE:
+        while await self._finish(LEFT) == AT_ONCE:
             pass
 
-    async def _finish(self, before: UUID) -> int:
-        rows = await self._database.fetch(OVERDUE, before)
+    async def _finish(self, statement: Statement, *bounds: UUID) -> int:
+        rows = await self._database.fetch(statement, *bounds)
         if rows:
             await self._cache.delete([key for row in rows for key in row["cache_keys"]])
             await self._database.fetch(SETTLE, [row["id"] for row in rows])

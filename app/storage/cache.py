@@ -127,7 +127,7 @@ class Cache:
         self.round_trips = 0
         self.failures = 0
         self.in_doubt = asyncio.Event()
-        """Set after a failure: deletes may have been missed, so nothing cached is believed until they have been done."""
+        """Set after a failure, or a delete that was refused: so nothing cached is believed until what was missed has been deleted."""
 
     @classmethod
     def at(cls, url: str, *, timeout: float, meter: CommandMeter | None = None) -> Self:
@@ -198,9 +198,13 @@ class Cache:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove values together with their leases, so that no fill under way can bring them back."""
-        for start in range(0, len(keys), KEYS_A_DELETE):
-            commands = [("DEL", key, lease_key(key)) for key in keys[start : start + KEYS_A_DELETE]]
-            await self._ask("DEL", len(commands), lambda _, commands=commands: commands)  # type: ignore[misc] # mypy does not see the default
+        try:
+            for start in range(0, len(keys), KEYS_A_DELETE):
+                commands = [("DEL", key, lease_key(key)) for key in keys[start : start + KEYS_A_DELETE]]
+                await self._ask("DEL", len(commands), lambda _, commands=commands: commands)  # type: ignore[misc] # mypy does not see the default
+        except CacheUnavailable:  # a server that refuses deletes (NOREPLICAS, MISCONF) still answers reads
+            self._doubt()
+            raise
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str | int], *, count: int
@@ -325,9 +329,12 @@ class Cache:
 
     def _failed(self, error: Exception) -> CacheUnavailable:
         self._breaker.failed()
+        self._doubt()
+        return CacheUnavailable(f"Redis did not answer: {type(error).__name__}")
+
+    def _doubt(self) -> None:
         self.failures += 1
         self.in_doubt.set()
-        return CacheUnavailable(f"Redis did not answer: {type(error).__name__}")
 
     async def _exchange(self, commands: _Commands) -> tuple[bytes, list[Any]]:
         if self._idle:

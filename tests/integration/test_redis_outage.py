@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from mailing import until
 from persistent import PersistentRedis
+from redis.asyncio import Redis
 
 from app.errors import CacheUnavailable
+from app.repositories.ids import earliest_id
 from app.storage.cache import Cache, Fill
 from app.storage.identity import RECHECK_SECONDS
 
@@ -41,6 +45,48 @@ async def test_a_retried_logout_hears_no_lie(service: Service, redis: Server) ->
         await asyncio.sleep(0.1)
     assert (await service.client.post("/auth/logout", headers=bearer)).status_code == 401
     assert (await service.rows())["pending_invalidations"] == 0
+
+
+async def test_a_redis_that_refuses_deletes_is_not_believed(service: Service, redis: Server) -> None:
+    """It answers reads, as one without its replicas or its disk does; what it could not forget it must not vouch for."""
+    bearer = await service.person()
+    await service.client.get("/auth/check", headers=bearer)
+    async with Redis.from_url(redis.url) as admin:
+        await admin.config_set("min-replicas-to-write", 1)
+        answer = await service.client.post("/auth/logout", headers=bearer)
+        assert (answer.status_code, answer.json()["code"]) == (503, "invalidation-pending")
+        for _ in range(10):
+            assert (await service.client.get("/auth/check", headers=bearer)).status_code == 401
+            await asyncio.sleep(0.05)
+        await admin.config_set("min-replicas-to-write", 0)
+    await until(lambda: not service.parts.cache.in_doubt.is_set())
+    assert (await service.client.get("/auth/check", headers=bearer)).status_code == 401
+    assert (await service.rows())["pending_invalidations"] == 0
+
+
+async def test_a_clock_set_back_hides_no_missed_delete(service: Service, redis: Server) -> None:
+    """What is pending says by its id when it was written; an hour that happens twice must not make it wait."""
+    bearer = await service.person()
+    await service.client.get("/auth/check", headers=bearer)
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        assert (await service.client.post("/auth/logout", headers=bearer)).status_code == 503
+        ahead = earliest_id(datetime.now(UTC) + timedelta(hours=1))
+        await service.sql.execute("UPDATE pending_invalidations SET id = $1", ahead)
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    await until(lambda: not service.parts.cache.in_doubt.is_set())
+    assert (await service.client.get("/auth/check", headers=bearer)).status_code == 401
+
+
+async def test_a_row_of_a_clock_that_was_ahead_is_swept(service: Service) -> None:
+    """Its writer may have died; nobody waits until that time has come."""
+    await service.sql.execute(
+        "INSERT INTO pending_invalidations (id, cache_keys) VALUES ($1, $2)",
+        earliest_id(datetime.now(UTC) + timedelta(hours=1)),
+        [KEY],
+    )
+    assert await service.parts.invalidations.finish_overdue() == 1
 
 
 async def test_after_a_failure_nothing_is_believed_until_trust_is_regained(service: Service, redis: Server) -> None:
