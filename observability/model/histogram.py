@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from itertools import accumulate, compress
 from math import ceil, log2
-from operator import add
+from operator import add, sub
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -36,6 +37,7 @@ HTTP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 
 
 _SHIFT = -LOWEST_INDEX - 1
 _LAST = SIZE - 1
+_POSITIONS = range(SIZE)
 
 
 def bucket_bounds(index: int) -> tuple[float, float]:
@@ -171,17 +173,19 @@ class Histogram:
     def subtract(self, earlier: Distribution) -> None:
         """Take away an earlier, cumulative state of the same histogram."""
         start = earlier.offset - LOWEST_INDEX
-        for position, count in enumerate(earlier.counts, start):
-            self.buckets[position] -= count
+        end = start + len(earlier.counts)
+        if start < 0 or end > SIZE:
+            raise IndexError("buckets outside the layout")
+        self.buckets[start:end] = map(sub, self.buckets[start:end], earlier.counts)
         self.total -= earlier.total
 
     def freeze(self) -> Distribution:
         """Return the present state as a value."""
         buckets, parts = self.buckets, tuple(self.parts.values())
-        first = next((i for i, count in enumerate(buckets) if count), None)
+        first = next(compress(_POSITIONS, buckets), None)
         if first is None:
             return Distribution(total=self.total, parts=parts)
-        last = next(i for i in range(_LAST, -1, -1) if buckets[i])
+        last = _LAST - next(compress(_POSITIONS, reversed(buckets)))
         return Distribution(LOWEST_INDEX + first, tuple(buckets[first : last + 1]), self.total, parts)
 
     def quantile(self, q: float) -> float | None:
@@ -193,16 +197,13 @@ class Histogram:
         return self.quantiles((q,))[0]
 
     def quantiles(self, qs: Iterable[float]) -> list[float | None]:
-        """Return several nearest-rank quantiles in one walk each, in the order asked for."""
-        count = self.count
+        """Return several nearest-rank quantiles in one walk, in the order asked for."""
+        not_above = list(accumulate(self.buckets))
+        count = not_above[-1]
         if not count:
             return [None for _ in qs]
-        return [self._at_rank(max(1, math.ceil(q * count))) for q in qs]
+        return [_middle(bisect_left(not_above, max(1, math.ceil(q * count)))) for q in qs]
 
-    def _at_rank(self, rank: int) -> float:
-        seen = 0
-        for position, count in enumerate(self.buckets):
-            seen += count
-            if seen >= rank:
-                return float(2.0 ** ((LOWEST_INDEX + position + 0.5) / _PER_DOUBLING))
-        raise AssertionError("a rank is never above the count")  # pragma: no cover - see quantiles
+
+def _middle(position: int) -> float:
+    return float(2.0 ** ((LOWEST_INDEX + position + 0.5) / _PER_DOUBLING))

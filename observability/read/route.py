@@ -165,7 +165,7 @@ def _at_rank(bands: Sequence[Band], q: float) -> Band:
         rank -= band.count
         if rank <= 0:
             return band
-    raise AssertionError("a rank is never above the count")  # pragma: no cover - as in Histogram
+    raise AssertionError("a rank is never above the count")  # pragma: no cover
 
 
 def _cohort(name: Cohort, band: Band) -> CohortAnatomy:
