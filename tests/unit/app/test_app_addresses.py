@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from email_validator import EmailNotValidError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,30 @@ def test_what_is_no_address_is_refused_in_words(written: str) -> None:
     """The message is a sentence for a person."""
     with pytest.raises(ValueError, match=r"\w+ \w+"):
         normalise(written)
+
+
+def test_an_address_is_never_longer_than_smtp_can_carry() -> None:
+    """Small letters may take more bytes than capital ones."""
+    fits, grows = "i" * 60, "\u0130" * 60
+    rest = "@" + ".".join(["x" * 62] * 2) + ".org"
+    assert normalise(fits + rest)
+    with pytest.raises(ValueError, match="longer than 254 bytes"):
+        normalise(grows + rest)
+
+
+def test_what_is_far_too_long_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library takes a third of a second for 64 KB of the right characters, and the event loop waits; what pads an address is not remembered either."""
+    seen: list[str] = []
+
+    def look(text: str, **_: object) -> None:
+        seen.append(text)
+        raise EmailNotValidError("it was looked at")
+
+    monkeypatch.setattr("app.security.addresses.validate_email", look)
+    for written in ("a" + "\u0301" * 30_000 + "@example.org", " " * 60_000 + "pad@example.org"):
+        with pytest.raises(ValueError, match="longer than 254 bytes|it was looked at"):
+            normalise(written)
+    assert seen == ["pad@example.org"]
 
 
 @given(st.text(max_size=40))
