@@ -57,7 +57,7 @@ def test_what_is_far_too_long_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("app.security.addresses.validate_email", look)
     for written in ("a" + "\u0301" * 30_000 + "@example.org", " " * 60_000 + "pad@example.org"):
-        with pytest.raises(ValueError, match="longer than 254 bytes|it was looked at"):
+        with pytest.raises(ValueError, match=r"longer than 254 bytes|it was looked at"):
             normalise(written)
     assert seen == ["pad@example.org"]
 
