@@ -14,7 +14,7 @@ from console.format import count, duration, sentence, share, threshold
 from console.tiles import EVICTIONS_ARE_WRONG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from console.tuning import LiveSetting
     from observability.read.detail import BlockedView, OperationView
@@ -145,7 +145,9 @@ def _hashing(view: View) -> Iterator[Cause]:
     hashing = view.hashing
     if hashing is None or not (hashing.refused or (hashing.wait_p95 or 0.0) > LONG_WAIT):
         return
-    refused = f", and {hashing.refused:,} were refused" if hashing.refused else ""
+    refused = (
+        f", and {hashing.refused:,} {'was' if hashing.refused == 1 else 'were'} refused" if hashing.refused else ""
+    )
     threads = f"{hashing.threads:,} {'thread hashes' if hashing.threads == 1 else 'threads hash'}"
     words = (
         f"The password hash queue is overloaded: passwords wait {duration(hashing.wait_p95)} at p95{refused}; "
@@ -179,8 +181,11 @@ def _evictions(view: View) -> Iterator[Cause]:
         yield Cause("evictions", words, "cache")
 
 
-def _alerts(view: View) -> Iterable[Cause]:
-    for alert in view.alerts:
-        if alert.state == "firing":
-            subject = f" ({alert.subject})" if alert.subject else ""
-            yield Cause("alert", sentence(f"the alert {alert.rule}{subject} fires: {alert.reason}"), "alerts")
+def _alerts(view: View) -> Iterator[Cause]:
+    """Give an alert's reason; of several, which there are: the page of the alerts has the rest."""
+    firing = [alert for alert in view.alerts if alert.state == "firing"]
+    named = [f"{alert.rule} ({alert.subject})" if alert.subject else alert.rule for alert in firing]
+    if len(firing) == 1:
+        yield Cause("alert", sentence(f"the alert {named[0]} fires: {firing[0].reason}"), "alerts")
+    elif firing:
+        yield Cause("alert", f"{len(firing)} alerts fire: {_listed(named)}.", "alerts")

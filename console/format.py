@@ -5,6 +5,7 @@ Number and unit are always parted by one space, so that a template can set the u
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 MISSING = "\N{EN DASH}"
@@ -104,8 +105,9 @@ def count(number: float | None) -> str:
 
 
 def sentence(clause: str) -> str:
-    """Make a clause stand alone: a capital first, a full stop last."""
-    return clause[:1].upper() + clause[1:].rstrip(".") + "." if clause else ""
+    """Make a clause stand alone: a capital first, but for the name of a percentile, and a full stop last."""
+    first = clause[:1] if re.match(r"p\d", clause) else clause[:1].upper()
+    return first + clause[1:].rstrip(".") + "." if clause else ""
 
 
 def clock(unix: float | None) -> str:

@@ -112,7 +112,9 @@ def _loop(view: View, past: Series) -> Tile:
     lags = [worker.loop_lag_p99 for worker in view.workers if worker.loop_lag_p99 is not None]
     hashing = view.hashing
     queue = "" if hashing is None else f"hash queue {hashing.queued:,} of {hashing.limit:,}"
-    refused = f"{hashing.refused:,} passwords refused" if hashing is not None and hashing.refused else ""
+    refused = ""
+    if hashing is not None and hashing.refused:
+        refused = f"{hashing.refused:,} {'password' if hashing.refused == 1 else 'passwords'} refused"
     lag = max(lags, default=None)
     return Tile(
         key="loop",

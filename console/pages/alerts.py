@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from console import format as shown
 from console.pages.page import Ask, Page
 from console.tiles import Tile
 from observability.read.view import Alert
@@ -14,7 +15,7 @@ from observability.read.view import Alert
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from observability.read.view import AlertState, View
+    from observability.read.view import AlertState, AlertUnit, View
 
 STATES: dict[AlertState, tuple[str, str]] = {
     "firing": ("Firing", "above for as long as the rule says"),
@@ -28,10 +29,15 @@ STATES: dict[AlertState, tuple[str, str]] = {
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One alert. ``used`` is its figure in thresholds; ``method`` and ``route`` are those that it is about, or empty."""
+    """One alert, its figure and threshold in their unit. ``used`` is the figure in thresholds.
+
+    ``method`` and ``route`` are those that it is about, or empty.
+    """
 
     alert: Alert
     used: float | None
+    figure: str
+    threshold: str
     method: str = ""
     route: str = ""
 
@@ -62,8 +68,23 @@ def _row(alert: Alert, view: View) -> Row:
     for route in view.routes:
         # The subject of a burn rate has its kind after the route.
         if f"{alert.subject} ".startswith(f"{route.method} {route.route} "):
-            return Row(alert, used, route.method, route.route)
-    return Row(alert, used)
+            return Row(alert, used, *_written(alert), route.method, route.route)
+    return Row(alert, used, *_written(alert))
+
+
+def _written(alert: Alert) -> tuple[str, str]:
+    return _in_unit(alert.figure, alert.unit), _in_unit(alert.threshold, alert.unit)
+
+
+def _in_unit(value: float | None, unit: AlertUnit) -> str:
+    if value is None:
+        return shown.MISSING
+    if unit == "share":
+        return f"{100 * value:,.3g} %"
+    return f"{value:,.3g} {_SIGNS[unit]}".rstrip()
+
+
+_SIGNS: dict[AlertUnit, str] = {"": "", "times": "\N{MULTIPLICATION SIGN}", "per minute": "/min"}
 
 
 def tiles(alerts: Sequence[Alert]) -> tuple[Tile, ...]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FAMILY_COLUMNS = ("hits", "misses", "coalesced", "refused", "hit_rate")
 NOT_TOLD = "the Redis server does not tell"
+MINUTE = 60
+"""Seconds that are called by their name."""
 
 
 class CachePage(Page):
@@ -72,7 +74,7 @@ def tiles(view: View, evictions_limit: float) -> tuple[Tile, ...]:
     lookups = sum(cache.hits + cache.misses + cache.coalesced for cache in view.caches)
     refused = sum(cache.refused for cache in view.caches)
     failed = sum(cache.errors for cache in view.caches)
-    when = f"in the last {shown.span(view.window)}"
+    when = f"in the last {'minute' if round(view.window) == MINUTE else shown.span(view.window)}"
     return (
         Tile(
             key="hit-rate",

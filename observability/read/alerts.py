@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from observability.read.history import HOUR
+from observability.read.view import AlertUnit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ class Finding(msgspec.Struct, frozen=True):
     threshold: float
     reason: str
     for_seconds: float = 0.0
+    unit: AlertUnit = ""
 
 
 def findings(slo: Slo, view: View, budgets: Budgets) -> tuple[Finding, ...]:
@@ -41,11 +43,12 @@ def findings(slo: Slo, view: View, budgets: Budgets) -> tuple[Finding, ...]:
 def _found(rule: AlertRule, subject: str, figure: float, says: str, limit: str) -> Finding:
     above = figure > rule.above
     reason = f"{says}, {'more than' if above else 'within'} {limit}"
-    return Finding(rule.name, subject, "above" if above else "within", figure, rule.above, reason, rule.for_seconds)
+    judgement: Literal["above", "within"] = "above" if above else "within"
+    return Finding(rule.name, subject, judgement, figure, rule.above, reason, rule.for_seconds, _UNITS[rule.figure])
 
 
 def _not_judged(rule: AlertRule, subject: str, judgement: Literal["too few", "unknown"], reason: str) -> Finding:
-    return Finding(rule.name, subject, judgement, None, rule.above, reason, rule.for_seconds)
+    return Finding(rule.name, subject, judgement, None, rule.above, reason, rule.for_seconds, _UNITS[rule.figure])
 
 
 def _latencies(rule: AlertRule, slo: Slo, view: View) -> Iterator[Finding]:
@@ -93,6 +96,14 @@ _FIGURES: dict[str, Callable[[AlertRule, Slo, View], Iterator[Finding]]] = {
 }
 
 
+_UNITS: dict[str, AlertUnit] = {
+    "p95_over_target": "times",
+    "error_rate": "share",
+    "database_cpu": "share",
+    "evictions_per_minute": "per minute",
+}
+
+
 def _burns(rule: BurnRule, slo: Slo, budgets: Budgets) -> Iterator[Finding]:
     longs, shorts = budgets.spent(rule.long_seconds), budgets.spent(rule.short_seconds)
     for objective, long, short in zip(budgets.objectives, longs, shorts, strict=True):
@@ -105,16 +116,17 @@ def _burn(rule: BurnRule, slo: Slo, objective: Objective, long: Spent, short: Sp
     burns = [spent.burn(objective.share) for spent in (long, short)]
     if short.requests < slo.fewest_samples or None in burns:
         few = _few(short.requests, slo, over)
-        return Finding(rule.name, objective.subject, "too few", None, rule.factor, few)
+        return Finding(rule.name, objective.subject, "too few", None, rule.factor, few, unit="times")
     figure = min(burn for burn in burns if burn is not None)
     above = figure > rule.factor
     asked = f" (of {_span(rule.long_seconds)} asked for)" if rule.long_seconds > HOUR else ""
+    lately = f", {_percent(short.bad / short.requests)} in {over}" if short.seconds < long.seconds else ""
     reason = (
-        f"{_percent(long.bad / long.requests)} of requests were {_BAD[objective.kind]} in {_span(long.seconds)}{asked}, "
-        f"{_percent(short.bad / short.requests)} in {over}: the budget of {_percent(1 - objective.share)} is used up "
-        f"{figure:.1f} times as fast as it lasts, {'more than' if above else 'within'} {rule.factor:g}"
+        f"{_percent(long.bad / long.requests)} of requests were {_BAD[objective.kind]} in {_span(long.seconds)}{asked}"
+        f"{lately}: the budget of {_percent(1 - objective.share)} is used up {figure:.1f} times as fast as it lasts, {'more than' if above else 'within'} {rule.factor:g}"
     )
-    return Finding(rule.name, objective.subject, "above" if above else "within", figure, rule.factor, reason)
+    judgement: Literal["above", "within"] = "above" if above else "within"
+    return Finding(rule.name, objective.subject, judgement, figure, rule.factor, reason, unit="times")
 
 
 _BAD = {"latency": "slow", "availability": "failing"}

@@ -86,6 +86,7 @@ def advance(board: Board | None, found: Iterable[Finding], now: float) -> tuple[
                 finding.figure,
                 finding.threshold,
                 finding.reason,
+                finding.unit,
             )
         )
         if state != was:

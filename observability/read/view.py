@@ -16,6 +16,9 @@ AlertState = Literal["ok", "pending", "firing", "resolved", "too few", "unknown"
 """pending: above its threshold, not yet for long enough; resolved: was firing, within the last hour; too few: requests to
 judge by; unknown: the figure cannot be read."""
 
+AlertUnit = Literal["", "times", "share", "per minute"]
+"""times: of the target, or as fast as the error budget lasts; share: of one; empty: that of an older release, not told."""
+
 
 class Latency(msgspec.Struct, frozen=True):
     """Nearest-rank percentiles in seconds of ``count`` requests."""
@@ -149,7 +152,7 @@ class Alert(msgspec.Struct, frozen=True):
     """One rule on one subject (a route, or nothing when it is about the whole). Times are Unix seconds.
 
     It is in this state since ``since``, was evaluated at ``at`` and could last be judged at ``judged``.
-    ``figure`` and ``threshold`` are in the rule's own unit; ``reason`` says both in words.
+    ``figure`` and ``threshold`` are in the rule's own ``unit``; ``reason`` says both in words.
     """
 
     rule: str
@@ -161,6 +164,7 @@ class Alert(msgspec.Struct, frozen=True):
     figure: float | None
     threshold: float
     reason: str
+    unit: AlertUnit = ""
 
 
 class Transition(msgspec.Struct, frozen=True):

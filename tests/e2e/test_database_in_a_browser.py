@@ -102,7 +102,7 @@ async def test_workers_show_what_they_use(instance: Instance, visit: Visit) -> N
     for place in ("#lag", "#hashing"):
         await visit.until(FILLED.format(place=place))
     text = await visit.page.inner_text("main")
-    for words in ("python", "sanic", "GATEWATCH_PORT", "environment", "as they come"):
+    for words in ("python", "sanic", "GATEWATCH_PORT", "environment", "defaults"):
         assert words in text
     assert instance.token not in await visit.page.content()
 

@@ -170,7 +170,7 @@ async def test_what_is_past_is_not_told_as_present(visited: Served) -> None:
 
 
 def _alert(state: AlertState, figure: float | None, subject: str = "POST /auth/login") -> Alert:
-    return Alert("latency", subject, state, NOW - 90, NOW, NOW, figure, 2.0, f"reason {state}")
+    return Alert("latency", subject, state, NOW - 90, NOW, NOW, figure, 2.0, f"reason {state}", "times")
 
 
 async def test_every_alert_has_its_state_in_words(visited: Served) -> None:
@@ -188,10 +188,10 @@ async def test_every_alert_has_its_state_in_words(visited: Served) -> None:
     for words in (
         "Firing 1",
         "What fires firing latency POST /auth/login for 1 min 30 s. Reason firing.",
-        "POST /auth/login firing 1 min 30 s 3.5 times Reason firing.",
-        "the second ok 1 min 30 s 50.0 %",
-        "the third too few 1 min 30 s \N{EN DASH} (reason too few)",
-        "the fourth unknown 1 min 30 s \N{EN DASH} (reason unknown)",
+        "1 min 30 s 7 \N{MULTIPLICATION SIGN} 2 \N{MULTIPLICATION SIGN} Reason firing.",
+        "1 min 30 s 1 \N{MULTIPLICATION SIGN} 2 \N{MULTIPLICATION SIGN} Reason ok.",
+        "1 min 30 s \N{EN DASH} (reason too few) 2 \N{MULTIPLICATION SIGN}",
+        "1 min 30 s \N{EN DASH} (reason unknown) 2 \N{MULTIPLICATION SIGN}",
         "latency POST /auth/login pending firing It was above for long.",
         "evaluated once for the whole fleet",
     ):
@@ -247,7 +247,7 @@ async def test_workers_show_what_they_use_and_run(visited: Served) -> None:
         "host:8000 pid 4121 37 µs 16.6 KiB/s 9 1 12 of 500",
         "Release 0.1.0 python 3.11.7",
         "report (app/report.py:12) 400 ms",
-        "GATEWATCH_POOL_SIZE 1 changed GATEWATCH_PORT 8112 environment 1 as they come GATEWATCH_HOST 127.0.0.1 default",
+        "GATEWATCH_POOL_SIZE 1 changed GATEWATCH_PORT 8112 environment 1 default GATEWATCH_HOST 127.0.0.1 default",
         "Hash queue 1 of 32 2 threads, none refused",
     ):
         assert words in text, words
