@@ -6,12 +6,14 @@ and every byte that it receives gives a client its full time again. Both end her
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
 from sanic.exceptions import BadRequest, BadURL
 from sanic.http import Stage
+from sanic.http.http1 import HTTP_CONTINUE
 
 if TYPE_CHECKING:
     from sanic.http import Http
@@ -24,7 +26,24 @@ HEAD = re.compile(
     rb"(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*)*"  # no space before a colon, no line folding (5.1, 5.2)
 )
 
+_FOREIGN = re.compile(
+    rb"\r\n(?:connection|content-length|expect|host|transfer-encoding|upgrade):[^\r]*[^\r\n\t -~]", re.IGNORECASE
+)
+"""A header that decides how a request is read, in more than ASCII. Sanic trims its value of what is a space in any script, others do not."""
+
+_SIZE_LINE = re.compile(rb"\r\n[0-9A-Fa-f]{1,8}(?:;[\t -~]*)?\r\n")
+"""What begins a chunk (RFC 9112, 7.1): a line feed alone in its extension would end the line for others."""
+_LONGEST_SIZE_LINE = 64
+
 _DIGITS = {10: re.compile(r"[0-9]{1,15}"), 16: re.compile(r"[0-9A-Fa-f]{1,8}")}
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    return not str(record.msg).endswith(" body not consumed.")
+
+
+logging.getLogger("sanic.error").addFilter(_is_worth_a_line)
+"""A body that no handler asks for is a stranger's doing, as often as one likes, and Sanic calls it an error each time."""
 
 
 class StrictRequest(Request):
@@ -38,14 +57,16 @@ class StrictRequest(Request):
             self._insist(head)
 
     def _insist(self, head: bytes) -> None:
-        if not HEAD.fullmatch(head):
+        if not HEAD.fullmatch(head) or (not head.isascii() and _FOREIGN.search(head)):
             raise BadRequest("malformed request head")
         hosts = self.headers.getall("host", ())
         if len(hosts) > 1 or (not hosts and self.version != "1.0"):
             raise BadRequest("exactly one Host is needed (RFC 9112, 3.2)")
         coding = self.headers.getone("transfer-encoding", None)
-        if coding is not None and coding != "chunked":
-            raise BadRequest("only chunked is understood (RFC 9112, 6.1)")
+        if coding is not None and (coding != "chunked" or self.version == "1.0"):
+            raise BadRequest("only chunked is understood, and not of HTTP/1.0 (RFC 9112, 6.1)")
+        if len(self.headers.getall("authorization", ())) > 1:
+            raise BadRequest("two credentials, of which others may believe the other one")
 
 
 def strict(protocol: type[HttpProtocol], *, most_connections: int) -> type[HttpProtocol]:
@@ -71,14 +92,18 @@ class _StrictHttp(Http):
             self.keep_alive = False
 
     async def read(self) -> bytes | None:
-        """Read some of a body; a chunk must end where it said it would (RFC 9112, 7.1)."""
+        """Read some of a body; a chunk must begin with its size and end where that says it would (RFC 9112, 7.1)."""
+        if self.expecting_continue:
+            self.expecting_continue = False
+            await self._send(HTTP_CONTINUE)
         kind: Any = self.request_body  # Sanic's hint does not know what Sanic puts there
         if kind == "chunked" and not self.request_bytes_left:
-            while len(self.recv_buffer) < len(b"\r\n"):
+            buffer = self.recv_buffer
+            while buffer.find(b"\r\n", len(b"\r\n")) < 0 and len(buffer) <= _LONGEST_SIZE_LINE:
                 await self._receive_more()
-            if not self.recv_buffer.startswith(b"\r\n"):
+            if not _SIZE_LINE.match(buffer):
                 self.keep_alive = False
-                raise BadRequest("a chunk is longer than its size")
+                raise BadRequest("a chunk that is longer than its size, or a size that is none")
         data: bytes | None = await super().read()
         return data
 

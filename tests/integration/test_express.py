@@ -137,7 +137,7 @@ NOT_PLAIN: dict[str, tuple[dict[str, Any], tuple[str, ...], int]] = {
     "a long head": ({}, ("X-Word: " + "x" * 5000,), 204),
     "too long a head": ({}, ("X-Word: " + "x" * 9000,), 413),
     "an expectation": ({}, ("Content-Length: 2", "Expect: cake"), 417),
-    "a second token": ({}, ("Authorization: Bearer x",), 204),
+    "a second token": ({}, ("Authorization: Bearer x",), 400),
 }
 
 

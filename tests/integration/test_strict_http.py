@@ -63,6 +63,14 @@ MALFORMED = {
     "a prefixed chunk size": CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
     "a chunk longer than its size": CHUNKED + b"2\r\n{}XX0\r\n\r\n",
     "a length in other digits": "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: \u0662\r\n\r\n{}".encode(),
+    "a length behind a space of another script": "POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length:\u00a02\r\n\r\n{}".encode(),
+    "chunks behind a space of another script": CHUNKED.replace(b": chunked", b":\xc2\x85chunked")
+    + b"2\r\n{}\r\n0\r\n\r\n",
+    "chunks of HTTP/1.0": CHUNKED.replace(b"1.1", b"1.0").replace(b"Host: x", b"Connection: keep-alive")
+    + b"2\r\n{}\r\n0\r\n\r\n",
+    "a line feed in a chunk's extension": CHUNKED + b"2;a\nb\r\n{}\r\n0\r\n\r\n",
+    "a size line without end": CHUNKED + b"2;" + b"a" * 100,
+    "two credentials": b"GET /auth/check HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
     "a target that is no path": b"GET foo HTTP/1.1\r\nHost: x\r\n\r\n",
     "a target with a broken address": b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
     "a tunnel": b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -88,10 +96,28 @@ async def test_what_is_http_is_answered(service: Service) -> None:
     """Old, chunked, pipelined and oddly cased requests are all fine."""
     asked = (
         b"GET /health/live HTTP/1.1\r\nhOsT:x\r\nX-Empty:\r\n\r\n"
-        b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+        b'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2;a="b"\r\n{}\r\n0\r\n\r\n'
         b"GET /health/live HTTP/1.0\r\n\r\n"
     )
     assert statuses(await say(service, asked)) == [200, 422, 200]
+
+
+async def test_who_asks_before_sending_chunks_is_told_to_go_on(service: Service) -> None:
+    """Client and server must not wait for each other."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(CHUNKED.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"))
+    async with asyncio.timeout(60):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"2\r\n{}\r\n0\r\n\r\n")
+        assert statuses(await reader.read()) == [422]
+    writer.transport.abort()
+
+
+async def test_a_body_that_nobody_asked_for_fills_no_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever sends one gets the answer, and the next, and leaves no trace of it."""
+    asked = b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    assert statuses(await say(service, asked * 3)) == [200] * 3
+    assert not caplog.records
 
 
 async def test_a_head_that_is_too_large_is_refused(service: Service) -> None:
