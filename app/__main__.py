@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import importlib
 import os
 import socket
@@ -187,18 +188,17 @@ cli.add_command(hash_commands)
 cli.add_command(alerts_commands)
 
 
-@cli.command("_worker", hidden=True)
-@click.option("--listen-fd", type=int, required=True)
-@click.option("--lending-fd", type=int, required=True)
-@click.option("--control-fd", type=int, required=True)
-@click.option("--number", type=int, required=True)
-def worker(listen_fd: int, lending_fd: int, control_fd: int, number: int) -> NoReturn:
-    """Serve requests; the launcher starts this."""
+@cli.command("_fork_server", hidden=True)
+@click.option("--channel-fd", type=int, required=True)
+def fork_server(channel_fd: int) -> NoReturn:
+    """Fork workers; the launcher starts this."""
+    gc.disable()  # until there is a worker: reading code makes no garbage worth looking for
     # Reading the server's code takes most of a second, which is not to be taken from the workers that serve already.
-    serving = quietly(partial(importlib.import_module, "app.worker"))
+    warm = quietly(partial(importlib.import_module, "app.fork_server"))
+    number, listener, lending, control = warm.fork_workers(socket.socket(fileno=channel_fd))
+    gc.enable()
     settings = Settings.from_environment(os.environ)
-    listener, control = socket.socket(fileno=listen_fd), socket.socket(fileno=control_fd)
-    sys.exit(serving.run_worker(settings, listener, control, number, Lending(lending_fd, number)))
+    sys.exit(warm.run_worker(settings, listener, control, number, Lending(lending, number)))
 
 
 def main() -> None:

@@ -67,7 +67,8 @@ def gatewatch(folder: Path, cores: Sequence[int] = (SERVER_CORE,), **settings: s
             wait_for(f"{described} is there", described.exists, process)
             written = json.loads(described.read_text())
             children = psutil.Process(process.pid).children(recursive=True)
-            workers = tuple(child.pid for child in children if "_worker" in child.cmdline())
+            forked = {child.pid for child in children if "_fork_server" in child.cmdline()}
+            workers = tuple(child.pid for child in children if child.pid in forked and child.ppid() in forked)
             yield Instance(written["url"], workers[0], written["database_url"], written["redis_url"], workers)
     finally:
         discard(folder / "postgres")

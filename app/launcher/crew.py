@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.launcher.backoff import Backoff
 from app.launcher.errors import LauncherError
+from app.launcher.worker import ending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,7 +68,7 @@ class Crew:
                 worker = self._workers[number] = await self._spawn(number)
             except OSError as error:
                 self._say(f"worker {number} cannot be started: {error}")
-                await self._count_failed_start(str(error))
+                await self._count_failed_start(f"failed: {error}")
                 await asyncio.sleep(max(1.0, backoff.after(0)))
                 continue
             code = await self._live(worker)
@@ -80,7 +81,7 @@ class Crew:
             self._say(f"worker {number} (pid {worker.pid}) {ending(code)} after {lived:.0f} s; {again}")
             await asyncio.sleep(wait)
 
-    async def _live(self, worker: Worker) -> int:
+    async def _live(self, worker: Worker) -> int | None:
         """Follow a worker to its end; one that is not ready in time is killed."""
         readiness = asyncio.create_task(self._expect_ready(worker))
         try:
@@ -107,13 +108,3 @@ class Crew:
             LauncherError(f"the workers cannot be started: the last one {how}; its error is above")
         )
         await asyncio.Event().wait()  # the launcher stops us now
-
-
-def ending(code: int) -> str:
-    """Say how a process ended."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        return f"was ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was ended by signal {-code}"

@@ -1,4 +1,4 @@
-"""Workers that a killed launcher left behind and that did not end by themselves."""
+"""Workers, and the fork server they come from, that a killed launcher left behind and that did not end by themselves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import psutil
+
+from app.launcher.fork_server import COMMAND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +32,6 @@ def _workers_on(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if "_worker" in process.cmdline() and process.environ().get(MARK) == str(folder):
+            if COMMAND in process.cmdline() and process.environ().get(MARK) == str(folder):
                 found.append(process)
     return found

@@ -16,12 +16,12 @@ from app.launcher.banner import Running, banner
 from app.launcher.crew import Crew
 from app.launcher.errors import LauncherError
 from app.launcher.folder import Instance, console_token, hold, last_instance, mail_secret, publish, withdraw
+from app.launcher.fork_server import ForkServer
 from app.launcher.leftover import end_leftover_workers
 from app.launcher.listener import base_url, listen
 from app.launcher.load import LoadRuns
 from app.launcher.reach import check_postgres, check_redis, check_replica
 from app.launcher.servers import Servers
-from app.launcher.worker import Worker, spawn
 from app.security.lending import Lending
 from app.tuning.names import GIVEN, RUN
 
@@ -52,7 +52,7 @@ SECRETS = (
 class Launcher:
     """One instance. `run` returns when it was told to stop, and raises what keeps it from serving.
 
-    `program` begins the command line of workers and load runs, `migrate` brings the database to the present schema,
+    `program` begins the command line of the fork server and of load runs, `migrate` brings the database to the present schema,
     `say` shows a line to the user.
     """
 
@@ -77,6 +77,7 @@ class Launcher:
         self._run = secrets.token_hex(8)
         self._listener: socket.socket | None = None
         self._lending: int | None = None
+        self._forks: ForkServer | None = None
         self._crew: Crew | None = None
         self._load: LoadRuns | None = None
         self._servers = Servers(
@@ -151,13 +152,9 @@ class Launcher:
         listener = self._listener
         if listener is None:
             raise LauncherError("there is no listening socket")
-
         lending = self._lending = Lending.make(self._settings.workers)
-
-        async def start(number: int) -> Worker:
-            return await spawn(number, self._program, listener, lending, environment, load.answer)
-
-        self._crew = Crew(self._settings.workers, start, self._say)
+        forks = self._forks = ForkServer(self._program, listener, lending, environment, load.answer, self._say)
+        self._crew = Crew(self._settings.workers, forks.fork, self._say)
         self._crew.start()
         await self._crew.until_ready()
 
@@ -206,6 +203,8 @@ class Launcher:
             self._listener.close()
         if self._crew is not None:
             await self._crew.stop(DRAIN_PATIENCE, self._hasten)
+        if self._forks is not None:
+            await self._forks.stop()
         if self._lending is not None:
             os.close(self._lending)
         if self._load is not None:

@@ -1,7 +1,8 @@
-"""One serving process: its start, its control channel, its end.
+"""One serving process: its control channel, its signals, its end.
 
-The channel is a socket pair that the worker inherits. It is the worker's lifeline as well: its end tells the worker
-that the launcher is gone, so the launcher's end of it is never handed to anybody else.
+The channel is a socket pair. It is the worker's lifeline as well: its end tells the worker that the launcher is gone, so
+the launcher's end of it is never handed to anybody else. The worker's end stays open as long as the process lives, so its
+end tells the launcher that the worker is gone, also when nobody is left who could wait for the process.
 """
 
 from __future__ import annotations
@@ -9,116 +10,99 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    import socket
+    from collections.abc import Awaitable, Callable
 
     Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 LAST_ANSWER = 1.0
+CODE_WITHIN = 5.0
 
 
 class Worker:
-    """A worker process. `ready` is set when it has said that it serves."""
+    """A worker process. `ready` is set when it has said that it serves, `code` will be its exit code if anybody learns it."""
 
     def __init__(
-        self, number: int, process: asyncio.subprocess.Process, channel: socket.socket, answer: Answer
+        self, number: int, pid: int, channel: socket.socket, code: asyncio.Future[int | None], answer: Answer
     ) -> None:
         self.number = number
+        self.pid = pid
         self.ready = asyncio.Event()
         self.started = time.monotonic()
-        self._process = process
         self._channel = channel
+        self._code = code
         self._answer = answer
-        self._writer: asyncio.StreamWriter | None = None
+        self._answers: set[asyncio.Task[None]] = set()
         self._conversation = asyncio.create_task(self._converse())
 
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    async def wait(self) -> int:
-        """Wait until the process has ended; return its exit code, negative for a signal."""
-        code = await self._process.wait()
-        # Its end of the channel is gone with it, so that the conversation ends by itself, unless it is just being answered.
-        await asyncio.wait({self._conversation}, timeout=LAST_ANSWER)
-        self._conversation.cancel()
-        await asyncio.gather(self._conversation, return_exceptions=True)
-        if self._writer is None:
-            self._channel.close()
-            return code
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
-        return code
+    async def wait(self) -> int | None:
+        """Wait until the process has ended; return its exit code, negative for a signal, None when nobody knows it."""
+        await self._ended()
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=LAST_ANSWER)
+        for answer in self._answers:
+            answer.cancel()
+        await asyncio.wait({self._code}, timeout=CODE_WITHIN)
+        return self._code.result() if self._code.done() else None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless the process has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        if not self._conversation.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     async def stop(self, patience: float, hasten: asyncio.Event) -> None:
         """Let it drain for `patience` seconds, or until `hasten` is set; then kill it."""
         self.signal(signal.SIGTERM)
-        ended = asyncio.create_task(self._process.wait())
+        ended = asyncio.create_task(self._ended())
         hurry = asyncio.create_task(hasten.wait())
         await asyncio.wait({ended, hurry}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if not ended.done():
             self.signal(signal.SIGKILL)
         await ended
-        await self.wait()
+
+    async def _ended(self) -> None:
+        await asyncio.wait({self._conversation})
 
     async def _converse(self) -> None:
-        """Read what the worker asks and answer it; a line that is no JSON object ends the conversation."""
-        reader, self._writer = await asyncio.open_connection(sock=self._channel)
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            while line := await reader.readline():
-                message = json.loads(line)
-                if message.get("op") == "ready":
-                    self.ready.set()
-                else:
-                    self._writer.write(json.dumps(await self._answer(message)).encode() + b"\n")
-                    await self._writer.drain()
-        # The channel stays open: closing it would tell a living worker that the launcher is gone.
+        """Read what the worker asks and have it answered, until it ends; what is no JSON object is passed over."""
+        reader, writer = await asyncio.open_connection(sock=self._channel)
+        try:
+            with contextlib.suppress(OSError):
+                while not reader.at_eof():
+                    with contextlib.suppress(ValueError, AttributeError):
+                        self._hear(json.loads(await reader.readline()), writer)
+        finally:
+            writer.close()
+
+    def _hear(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if message.get("op") == "ready":
+            self.ready.set()
+            return
+        answer = asyncio.create_task(self._reply(message, writer))
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+
+    async def _reply(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        answer = await self._answer(message)
+        if not writer.is_closing():
+            writer.write(json.dumps(answer).encode() + b"\n")
 
 
-async def spawn(
-    number: int,
-    program: Sequence[str],
-    listener: socket.socket,
-    lending: int,
-    environment: Mapping[str, str],
-    answer: Answer,
-) -> Worker:
-    """Start a worker in a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone.
-
-    Not in a session of its own: Linux shares the cores out by sessions first, and a thread that steps back would do so
-    for its own worker alone.
-    """
-    ours, theirs = socket.socketpair()
+def ending(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is None:
+        return "ended"
+    if code >= 0:
+        return f"ended with exit code {code}"
     try:
-        process = await asyncio.create_subprocess_exec(
-            *program,
-            "_worker",
-            f"--listen-fd={listener.fileno()}",
-            f"--lending-fd={lending}",
-            f"--control-fd={theirs.fileno()}",
-            f"--number={number}",
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(listener.fileno(), lending, theirs.fileno()),
-            process_group=0,
-            env=dict(environment),
-        )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-    ours.settimeout(0)
-    return Worker(number, process, ours, answer)
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -145,7 +145,7 @@ async def test_a_page_resumes_when_its_worker_was_replaced(instance: Instance, b
     await visit.page.goto(instance.login)
     await visit.until("[...document.querySelectorAll('.u-value')].some((value) => /\\d/.test(value.textContent))")
     for process in psutil.Process(instance.process.pid).children(recursive=True):
-        if any("_worker" in word for word in process.cmdline()):
+        if "_fork_server" in psutil.Process(process.ppid()).cmdline():
             process.kill()
     await visit.until("!document.getElementById('broken').hidden")
     assert "trying again" in await visit.page.inner_text("#broken")

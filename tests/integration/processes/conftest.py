@@ -95,7 +95,13 @@ class Serve:
 
     def workers(self) -> list[psutil.Process]:
         """Return the serving processes."""
-        return [process for process in self.descendants() if "_worker" in _command(process)]
+        forked = {each.pid: each for each in self.descendants() if "_fork_server" in _command(each)}
+        return [each for each in forked.values() if _parent(each) in forked]
+
+    def fork_server(self) -> psutil.Process | None:
+        """Return the process that the workers are forked from, if there is one at this moment."""
+        forked = [each for each in self.descendants() if "_fork_server" in _command(each)]
+        return next((each for each in forked if _parent(each) == self.launcher.pid), None)
 
     def server(self, program: str) -> psutil.Process:
         """Return the main process of the embedded `program`."""
@@ -218,6 +224,13 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
 
 
 def _runs(process: psutil.Process) -> bool:

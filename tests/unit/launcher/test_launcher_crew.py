@@ -9,7 +9,8 @@ import pytest
 
 from app.launcher import LauncherError
 from app.launcher.crew import FAILED_STARTS, Crew
-from app.launcher.worker import Worker, spawn
+from app.launcher.fork_server import ForkServer
+from app.launcher.worker import Worker
 
 
 async def _answer(message: dict[str, Any]) -> dict[str, Any]:
@@ -18,18 +19,19 @@ async def _answer(message: dict[str, Any]) -> dict[str, Any]:
 
 async def test_workers_that_never_start_end_the_launcher() -> None:
     """Workers that fail before any was ready are an error after a few tries, never an endless loop."""
-    spawned = []
+    asked, lines = [], list[str]()
+    program = (sys.executable, "-I", "-S", "-c", "raise SystemExit(7)")
+    with socket.socket() as listener, socket.socket() as lending:
+        forks = ForkServer(program, listener, lending.fileno(), {}, _answer, lines.append)
 
-    async def broken(number: int) -> Worker:
-        program = (sys.executable, "-I", "-S", "-c", "raise SystemExit(7)")
-        with socket.socket() as listener, socket.socket() as lending:
-            spawned.append(number)
-            return await spawn(number, program, listener, lending.fileno(), {}, _answer)
+        async def broken(number: int) -> Worker:
+            asked.append(number)
+            return await forks.fork(number)
 
-    lines: list[str] = []
-    crew = Crew(1, broken, lines.append)
-    crew.start()
-    with pytest.raises(LauncherError, match="exit code 7"):
-        await asyncio.wait_for(crew.until_ready(), 20)
-    await crew.stop(1, asyncio.Event())
-    assert len(spawned) == FAILED_STARTS
+        crew = Crew(1, broken, lines.append)
+        crew.start()
+        with pytest.raises(LauncherError, match="exit code 7"):
+            await asyncio.wait_for(crew.until_ready(), 20)
+        await crew.stop(1, asyncio.Event())
+        await forks.stop()
+    assert len(asked) == FAILED_STARTS
