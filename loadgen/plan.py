@@ -10,6 +10,7 @@ import msgspec
 
 from loadgen.errors import PlanError
 from loadgen.scenario import Scenario
+from observability.model.faults import fault
 
 _FOLDER = Path(__file__).parent / "scenarios"
 
@@ -37,7 +38,7 @@ def change_scenario(scenario: Scenario, changes: dict[str, object]) -> Scenario:
     try:
         return msgspec.convert({**msgspec.to_builtins(scenario), **changes}, Scenario)
     except msgspec.ValidationError as error:
-        raise PlanError(f"scenario {scenario.name}: {error}") from error
+        raise PlanError(f"scenario {scenario.name}: {fault(error, Scenario)}") from error
 
 
 def _read(path: Path) -> Scenario:
@@ -45,5 +46,7 @@ def _read(path: Path) -> Scenario:
         return msgspec.toml.decode(path.read_bytes(), type=Scenario)
     except OSError as error:
         raise PlanError(f"cannot read scenario {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is a DecodeError
+    except UnicodeDecodeError as error:
         raise PlanError(f"scenario {path}: {error}") from error
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise PlanError(f"scenario {path}: {fault(error, Scenario)}") from error

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from observability.model.faults import fault
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+_Milliseconds = Annotated[float, msgspec.Meta(gt=0)]
+_PerMinute = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class SloError(ValueError):
@@ -27,9 +31,9 @@ class RouteTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     name: str
     method: str
     route: str
-    p95_ms: float
-    sustained_per_minute: float | None = None
-    peak_per_minute: float | None = None
+    p95_ms: _Milliseconds
+    sustained_per_minute: _PerMinute | None = None
+    peak_per_minute: _PerMinute | None = None
     latency_objective: Share | None = None
     availability_objective: Share | None = None
 
@@ -43,7 +47,7 @@ class QueryTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """What one named query is held to, in milliseconds."""
 
     name: str
-    p95_ms: float
+    p95_ms: _Milliseconds
 
 
 class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,8 +55,8 @@ class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     name: str
     figure: Literal["p95_over_target", "error_rate", "database_cpu", "evictions_per_minute"]
-    above: float
-    for_seconds: float = 0.0
+    above: Annotated[float, msgspec.Meta(ge=0)]
+    for_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
 class BurnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,7 +79,7 @@ class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     query: tuple[QueryTarget, ...] = ()
     alert: tuple[AlertRule, ...] = ()
     burn: tuple[BurnRule, ...] = ()
-    fewest_samples: int = 59
+    fewest_samples: Annotated[int, msgspec.Meta(ge=1)] = 59
 
     def target(self, method: str, route: str) -> RouteTarget | None:
         """Return the target of a route, or None when it has none."""
@@ -88,8 +92,10 @@ def load_slo(path: Path) -> Slo:
         slo = msgspec.toml.decode(path.read_bytes(), type=Slo)
     except OSError as error:
         raise SloError(f"cannot read targets from {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UnicodeDecodeError as error:
         raise SloError(f"{path}: {error}") from error
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise SloError(f"{path}: {fault(error, Slo)}") from error
     keys = [(t.method, t.route) for t in slo.route]
     if len(keys) != len(set(keys)):
         raise SloError(f"{path}: a route has two targets")

@@ -27,10 +27,17 @@ def test_targets_are_found_by_method_and_route(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("not = [toml", "slo.toml"), ("surprise = 1", "surprise"), (ROUTE + ROUTE, "two targets"), ("[[route]]", "name")],
+    [
+        ("not = [toml", r"slo\.toml"),
+        ("surprise = 1", "surprise: there is no such field"),
+        (ROUTE + ROUTE, "two targets"),
+        ("[[route]]", r"route\.0\.name: is missing"),
+        (ROUTE.replace("100", "-1"), r"route\.0\.p95_ms: must be a number, above 0"),
+        ("fewest_samples = 0", "fewest_samples: must be a whole number, 1 or more"),
+    ],
 )
 def test_an_unusable_file_is_named(tmp_path: Path, content: str, says: str) -> None:
-    """Bad TOML, an unknown field, a doubled or incomplete route: one error that says which."""
+    """Bad TOML, an unknown field, a doubled or incomplete route, a target below nothing: one error that says which."""
     path = tmp_path / "slo.toml"
     path.write_text(content)
     with pytest.raises(SloError, match=says):
