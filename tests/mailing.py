@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import email.policy
 import re
-import socket
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
 
     from aiosmtpd.smtp import Envelope, Session
 
-PATIENCE = 15.0
+PATIENCE = 60.0
+"""Seconds in which what others do must have happened, however busy the machine is."""
+
 _TOKEN = re.compile(r"#token=([A-Za-z0-9_-]{43})\s")
 
 
@@ -134,10 +135,3 @@ class Postbox:
             yield
         finally:
             server.close()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

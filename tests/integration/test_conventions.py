@@ -17,8 +17,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.semconv._incubating import attributes as conventional_attributes
 from opentelemetry.semconv._incubating import metrics as conventional_metrics
 from receiving import Sink, plain, receiving
-from rotels import free_port, rotel_at
+from rotels import rotel_at
 from running import EMAIL, PASSWORD
+
+from app.embedded.port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

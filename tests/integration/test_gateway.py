@@ -7,12 +7,13 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from app.embedded.port import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,12 +24,6 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "docs" / "gateway.md"
 PLACES = (os.environ.get("PATH", ""), "/usr/sbin", str(ROOT / "build" / "nginx" / "usr" / "sbin"))
 STRANGER = "00000000-0000-0000-0000-000000000000"
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def configured(folder: Path, ports: dict[int, int]) -> Path:

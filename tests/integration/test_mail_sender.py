@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from mailing import Folder, Postbox, free_port, token_of, until, until_found
+from mailing import Folder, Postbox, token_of, until, until_found
 from running import EMAIL
 
+from app.embedded.port import free_port
 from app.mailer.assembly import LOCK, make_sender
 from app.mailer.sender import Pace
 from app.repositories.ids import new_id

@@ -7,16 +7,19 @@ import contextlib
 import itertools
 import socket
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from receiving import Sink, receiving
-from redis.asyncio import Redis
-from rotels import free_port, rotel_at
+from rotels import rotel_at
 from sanic import Blueprint, HTTPResponse, Request, Sanic, Websocket, text
 from sanic.exceptions import SanicException
 
 from app.embedded import Server, start_redis
+from app.embedded.port import free_port
+from app.storage.cache import telemetry_client
+from observability.publish.stream import StreamPublisher
+from observability.publish.traces import KeptPublisher
 from observability.record import Recorder
 from observability.record.sanic import hook, note_error, trace_id
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from subprocess import Popen
+
+    from redis.asyncio import Redis
 
 PATIENCE = 60.0
 """Seconds in which something that does not depend on time must have happened, however busy the machine is."""
@@ -174,6 +179,22 @@ async def site() -> AsyncIterator[Site]:
         yield served
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody take a Redis that a busy machine makes slow for one that is away; who freezes one takes that back."""
+    for module, name in (
+        ("publish.instance", "_TIMEOUT"),
+        ("read.follower", "_READ_TIMEOUT"),
+        ("read.refresh", "_TIMEOUT"),
+        ("read.watch", "_TIMEOUT"),
+        ("read.traces", "_TIMEOUT"),
+        ("read.notes", "_TIMEOUT"),
+    ):
+        monkeypatch.setattr(f"observability.{module}.{name}", PATIENCE)
+    for publisher in (StreamPublisher, KeptPublisher):
+        monkeypatch.setitem(cast("dict[str, Any]", publisher.__init__.__kwdefaults__), "timeout", PATIENCE)
+
+
 @pytest.fixture
 def redis_server() -> Iterator[Server]:
     """Start a Redis of this test's own, that may be killed."""
@@ -185,7 +206,7 @@ def redis_server() -> Iterator[Server]:
 @pytest.fixture
 async def redis(redis_server: Server) -> AsyncIterator[Redis]:
     """Connect to that Redis."""
-    client = Redis.from_url(redis_server.url, socket_timeout=5, socket_connect_timeout=5)
+    client = telemetry_client(redis_server.url, timeout=PATIENCE)
     yield client
     await client.aclose()
 

@@ -65,9 +65,12 @@ async def test_the_example_in_two_workers(redis_server: Any) -> None:
             await client.get("/items", headers={"Connection": "close"})
         families = await scraped(
             client,
-            lambda f: count(f, "/items") == 21 and f["gatewatch_metrics_complete"].samples[0].value,
+            lambda f: (
+                count(f, "/items") == 21
+                and len(f["process_start_time_seconds"].samples) == 2
+                and f["gatewatch_metrics_complete"].samples[0].value
+            ),
         )
-        assert len(families["process_start_time_seconds"].samples) == 2
         bounds = {s.labels["le"] for s in families[DURATION].samples if "le" in s.labels}
         assert {"0.02", "0.05"} <= bounds  # the targets of its slo.toml
         console = await client.get("/console/login?token=a-token-only-for-trying-it", follow_redirects=True)

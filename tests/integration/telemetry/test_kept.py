@@ -64,7 +64,7 @@ async def test_a_failed_request_is_in_the_stream_without_any_receiver(redis: Red
 
 async def test_children_go_out_under_their_request(sink: Sink, serve: Any) -> None:
     """Server span and child have one trace, the child its parent; the span is as long as the metric says."""
-    made = telemetry(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{sink.port}")
+    made = telemetry(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{sink.port}", OTEL_BSP_SCHEDULE_DELAY="100")
     page = Blueprint("waiting")
 
     @page.get("/waiting")
@@ -79,6 +79,9 @@ async def test_children_go_out_under_their_request(sink: Sink, serve: Any) -> No
         await site.exchange(site.get("/waiting", f"traceparent: 00-{TRACE}-{PARENT}-01"))
         await site.settled(1)
         seconds = made.recorder.requests.freeze()[0].duration.total
+        async with asyncio.timeout(60):
+            while len(sink.spans()) < 2:  # noqa: ASYNC110 - the sink lives in another thread
+                await asyncio.sleep(0.02)
         await made.stop()
     spans = {span.name: span for _, span in sink.spans()}
     server, child = spans["GET /waiting"], spans["users by id"]
@@ -108,5 +111,5 @@ async def test_a_trace_is_cut_to_its_bound(redis: Redis) -> None:
 async def test_the_stream_of_traces_is_bounded(redis: Redis) -> None:
     """The oldest go, by the hundred."""
     trace = KeptTrace(1, TRACE, PARENT, "", "GET", "/a", 200, "", "slow", 1.0, 2.0, ())
-    assert await KeptPublisher(redis, timeout=60).publish([trace] * (MOST_ENTRIES + 300))
+    assert await KeptPublisher(redis).publish([trace] * (MOST_ENTRIES + 300))
     assert MOST_ENTRIES <= await redis.xlen(KEPT_KEY) <= MOST_ENTRIES + 100

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.sdk.resources import Resource
 from receiving import Sink, receiving
-from rotels import free_port
 
+from app.embedded.port import free_port
 from observability.model import KeptTrace, Slo
 from observability.publish.otlp import OtlpPublisher
 from observability.record import Recorder

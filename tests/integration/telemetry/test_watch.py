@@ -40,7 +40,7 @@ class Fleet:
             Watch(store, slo=SLO, worker=recorder.worker, clock=self.clock)
             for store, recorder in zip(self.stores, self.recorders, strict=True)
         ]
-        self.publishers = [StreamPublisher(redis, timeout=5) for _ in self.recorders]
+        self.publishers = [StreamPublisher(redis) for _ in self.recorders]
         for watch in self.watches:
             watch.connect(redis)
 
