@@ -33,8 +33,9 @@ _AWAY = (
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresIOError,
+    asyncpg.TransactionRollbackError,
 )
-"""What a server that is away, restarting, full, read-only closed to us or too slow raises."""
+"""What a server raises that is away, restarting, full, read-only, closed to us or too slow, or that ended a deadlock: nothing was written."""
 
 _UNFIT = (
     asyncpg.InsufficientPrivilegeError,

@@ -145,6 +145,16 @@ async def test_a_server_that_is_away_is_told_at_once_and_found_again(wire: tuple
         assert (meter.freeze().in_use, meter.freeze().pending) == (0, 0)
 
 
+async def test_what_a_server_in_need_raises_is_worth_another_try(database_url: str) -> None:
+    """Full, short of memory, stopping, read-only, or the end of a deadlock: nothing was written, and it is no error of ours."""
+    codes = ("40001", "40P01", "53100", "53200", "53300", "57014", "57P01", "57P02", "57P03", "58030", "25006", "55P03")
+    async with opened(database_url) as (database, _):
+        for code in codes:
+            raising = f"DO $$ BEGIN RAISE EXCEPTION 'in need' USING ERRCODE = '{code}'; END $$"
+            with pytest.raises(DatabaseUnavailable):
+                await database.fetch(Statement(f"raising {code}", raising))
+
+
 async def test_a_caller_that_leaves_takes_no_connection_with_it(wire: tuple[Wire, str]) -> None:
     """Callers cancelled while they wait or while they query leave the pool as it was."""
     _, url = wire
