@@ -11,7 +11,7 @@ split that bucket there (``split_at``).
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from itertools import accumulate, compress
 from math import ceil, log2
 from operator import add, sub
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 SCALE = 4
 """OpenTelemetry's scale: 2 ** SCALE buckets for each doubling."""
 
-_PER_DOUBLING = 1 << SCALE
-LOWEST_INDEX = -17 * _PER_DOUBLING
+PER_DOUBLING = 1 << SCALE
+LOWEST_INDEX = -17 * PER_DOUBLING
 """Index of the first bucket; it also takes everything at or below its upper bound (about 8 us)."""
 
-SIZE = 23 * _PER_DOUBLING
+SIZE = 23 * PER_DOUBLING
 """Number of buckets; the last one ends at 64 s and also takes everything above."""
 
 HTTP_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -42,15 +42,14 @@ _POSITIONS = range(SIZE)
 
 def bucket_bounds(index: int) -> tuple[float, float]:
     """Return the exclusive lower and inclusive upper bound, in seconds, of an OpenTelemetry bucket index."""
-    return 2.0 ** (index / _PER_DOUBLING), 2.0 ** ((index + 1) / _PER_DOUBLING)
+    return 2.0 ** (index / PER_DOUBLING), 2.0 ** ((index + 1) / PER_DOUBLING)
 
 
-_UPPER = tuple(bucket_bounds(LOWEST_INDEX + position)[1] for position in range(SIZE))
-
-
-def _position(seconds: float) -> int:
-    """Return which bucket counts a duration above zero."""
-    index = math.ceil(math.log2(seconds) * _PER_DOUBLING) + _SHIFT
+def position_of(seconds: float) -> int:
+    """Return which bucket counts a duration, from 0."""
+    if seconds <= 0.0:
+        return 0
+    index = math.ceil(math.log2(seconds) * PER_DOUBLING) + _SHIFT
     return 0 if index < 0 else min(index, _LAST)
 
 
@@ -89,7 +88,7 @@ class Distribution(msgspec.Struct, frozen=True, array_like=True):
         """
         whole = not self.parts
         first = self.offset - LOWEST_INDEX
-        ends = (max(0, _position(bound) - first + whole) for bound in bounds)
+        ends = (max(0, position_of(bound) - first + whole) for bound in bounds)
         parts = (0,) * len(bounds) if whole else self.parts
         return [sum(self.counts[:end]) + part for end, part in zip(ends, parts, strict=True)]
 
@@ -125,41 +124,35 @@ class Histogram:
         """
         self.parts = dict.fromkeys(bounds, 0)
         for bound in bounds:
-            position = _position(bound)
+            position = position_of(bound)
             self._within[position] = (*self._within.get(position, ()), bound)
 
     def record(self, seconds: float) -> int:
         """Count one duration and return by which bucket, from 0. Outside the covered range it is the nearest end bucket."""
         self.total += seconds
         position = 0
-        if seconds > 0.0:  # _position, written out: every request comes by here
-            position = ceil(log2(seconds) * _PER_DOUBLING) + _SHIFT
+        if seconds > 0.0:  # position_of, written out: every request comes by here
+            position = ceil(log2(seconds) * PER_DOUBLING) + _SHIFT
             if position < 0:
                 position = 0
             elif position > _LAST:
                 position = _LAST
         self.buckets[position] += 1
         if position in self._within:
-            for bound in self._within[position]:
-                self.parts[bound] += seconds <= bound
+            self.split(position, seconds)
         return position
 
-    def record_sorted(self, ordered: Sequence[float]) -> list[tuple[int, int, int]]:
-        """Count many durations, in ascending order; return each bucket with where its durations begin and end in them."""
-        found: list[tuple[int, int, int]] = []
-        start = position = 0
-        size, buckets, within = len(ordered), self.buckets, self._within
-        self.total += sum(ordered)
-        while start < size:
-            position = bisect_left(_UPPER, ordered[start], position, _LAST)
-            end = size if position == _LAST else bisect_right(ordered, _UPPER[position], start + 1)
-            buckets[position] += end - start
-            if position in within:
-                for bound in within[position]:
-                    self.parts[bound] += bisect_right(ordered, bound, start, end) - start
-            found.append((position, start, end))
-            start = end
-        return found
+    def put(self, position: int, count: int, seconds: float) -> None:
+        """Count many durations of one bucket, from 0; ``seconds`` is their sum. Of a split bucket each must be told to ``split`` as well."""
+        self.buckets[position] += count
+        self.total += seconds
+
+    def split(self, position: int, seconds: float) -> bool:
+        """Count a duration against the bounds within its bucket; return whether there are any."""
+        bounds = self._within.get(position, ())
+        for bound in bounds:
+            self.parts[bound] += seconds <= bound
+        return bool(bounds)
 
     def add(self, other: Distribution) -> None:
         """Add another distribution's counts."""
@@ -206,4 +199,4 @@ class Histogram:
 
 
 def _middle(position: int) -> float:
-    return float(2.0 ** ((LOWEST_INDEX + position + 0.5) / _PER_DOUBLING))
+    return float(2.0 ** ((LOWEST_INDEX + position + 0.5) / PER_DOUBLING))

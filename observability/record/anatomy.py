@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from observability.model import PARTS, Anatomy, Band, BodySizes, Histogram
 from observability.model.anatomy import BANDS_PER_DOUBLING
-from observability.model.histogram import LOWEST_INDEX, SCALE, SIZE, bucket_bounds
-from observability.record.current import LOOP, REDIS
+from observability.model.histogram import LOWEST_INDEX, SCALE, SIZE, bucket_bounds, position_of
+from observability.record.current import LOOP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from observability.record.current import Current
     from observability.record.stalls import Stalls
@@ -58,23 +58,6 @@ class RouteMeter:
             if spent:
                 sums[part] += spent
 
-    def add_sorted(
-        self, buckets: Iterable[tuple[int, int, int]], seconds: list[float], stalled: list[float], redis: list[float]
-    ) -> None:
-        """Count requests in the order of their durations, by bucket where they begin and end; ``stalled`` may be empty."""
-        fresh, spans = self._fresh, dict[int, tuple[int, int]]()
-        for position, start, end in buckets:
-            fresh[position] = fresh.get(position, 0) + end - start
-            place = position // _BUCKETS
-            spans[place] = spans[place][0] if place in spans else start, end
-        for place, (start, end) in spans.items():
-            band = self._band(place * _BUCKETS)
-            band.count += end - start
-            band.total += sum(seconds[start:end])
-            band.parts[REDIS] += sum(redis[start:end])
-            if stalled:
-                band.parts[LOOP] += sum(stalled[start:end])
-
     def _band(self, position: int) -> _Band:
         self.frozen = None
         band = self._slots[position // _BUCKETS]
@@ -89,16 +72,13 @@ class RouteMeter:
         self.bodies[0].record(request / _MIB)
         self.bodies[1].record(response / _MIB)
 
-    def add_sizes(self, responses: Sequence[float]) -> None:
-        """Count requests without bodies, whose responses' have these sizes, in ascending order."""
+    def add_sizes(self, responses: Mapping[int, int]) -> None:
+        """Count requests without bodies: how many had a response's body of each size, in bytes."""
         if self.bodies is None:
             self.bodies = Histogram(), Histogram()
-        self.bodies[0].record_sorted([0.0] * len(responses))
-        if responses[0] == responses[-1]:
-            sizes = [responses[0] / _MIB] * len(responses)
-        else:
-            sizes = [size / _MIB for size in responses]
-        self.bodies[1].record_sorted(sizes)
+        for size, count in responses.items():
+            self.bodies[0].put(0, count, 0.0)
+            self.bodies[1].put(position_of(size / _MIB), count, size * count / _MIB)
 
     def settle(self, now: float) -> None:
         """Once a second: take the latest requests into account for what is slow; ``now`` is monotonic."""

@@ -16,7 +16,7 @@ from observability.record.chosen import Chosen
 from observability.record.meters import CacheMeter, HashMeter, PoolMeter
 from observability.record.operations import Operations
 from observability.record.propagation import Propagation
-from observability.record.requests import MOST_SERIES, RequestSeries
+from observability.record.requests import MOST_SERIES, TIMED_EVERY, RequestSeries
 from observability.record.runtime import RuntimeMeter
 from observability.record.stalls import Stalls
 from observability.record.trace import HeadSampling
@@ -52,7 +52,7 @@ class Recorder:
         self.worker = worker or uuid4().hex[:12]
         self.started = clock()
         self.stalls = Stalls(busy=lambda: self.in_flight > 0)
-        self.requests = RequestSeries(most_series, bounds, targets, self.stalls)
+        self.requests = RequestSeries(most_series, bounds, targets)
         self.connections: set[Any] = set()
         """The protocols of all connections, as the server holds them."""
         self.runtime = RuntimeMeter(self.stalls, clock)
@@ -102,7 +102,9 @@ class Recorder:
 
     def settle(self) -> None:
         """Once a second: find out what is slow now, and let requests be kept again."""
+        began = time.perf_counter()
         self.requests.settle(time.monotonic())
+        self.note_cost((time.perf_counter() - began) / TIMED_EVERY, 0)
         self.chosen.keep()
         if self.keeper is not None:
             self.keeper.settle()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from math import ceil, log2
 from random import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from observability.model import Distribution, Exemplar, Histogram, RouteCounts
+from observability.model.histogram import LOWEST_INDEX, PER_DOUBLING, SIZE
 from observability.model.snapshot import MOST_EXEMPLARS
 from observability.record.anatomy import RouteMeter
-from observability.record.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,40 +27,58 @@ OTHER_METHOD = "_OTHER"
 
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
-MOST_WAITING = 512
-"""Requests of a series that wait to be counted: together that costs a fifth, and this many take 0.2 ms."""
-
 TIMED_EVERY = 64
 """One request in so many is timed inside the recorder itself."""
 
 _SERVER_ERROR = 500
 _Key = tuple[str, str, int, str]
+_Cell = list[Any]
+"""A number of requests and the sums of their seconds, of those in Redis, and of those in which the loop was blocked."""
 
 
 class Series:
     """Requests that ended alike.
 
-    Those of which nothing else is known wait in ``waiting`` until ``fold`` counts them all at once. Each is four numbers: seconds, seconds that
-    Redis took, bytes of the response's body, begin. They lie there flat, since a tuple each would keep the garbage
-    collector busy. When ``waiting`` is as long as ``due``, something else is to be done than to wait.
+    Of most of them nothing is known but how long they took, what part of it Redis took, and how long the response is.
+    They are summed up in ``cells``, one for each bucket of the histogram, which ``fold`` counts and empties: four numbers
+    at one place cost a request a third of what its histogram, band and sizes do one by one. Whoever counts a request so
+    takes one off ``left``; when none is left it is that one's ``turn``.
     """
 
-    __slots__ = ("_frozen", "_stalls", "due", "exemplars", "failed", "histogram", "key", "lucky_at", "route", "waiting")
+    __slots__ = (
+        "_cells",
+        "_frozen",
+        "_lucky_in",
+        "_open",
+        "_planned",
+        "_ratio",
+        "_sizes",
+        "_timed_in",
+        "exemplars",
+        "failed",
+        "histogram",
+        "key",
+        "left",
+        "route",
+    )
 
-    def __init__(self, key: _Key, route: RouteMeter, bounds: tuple[float, ...], stalls: Stalls) -> None:
+    def __init__(self, key: _Key, route: RouteMeter, bounds: tuple[float, ...]) -> None:
         self.key = key
         self.failed = key[2] >= _SERVER_ERROR or not key[2] or key[3] == "truncated"
         """Whether its requests are to be kept because they failed."""
         self.route = route
         self.histogram = Histogram()
         self.histogram.split_at(bounds)
-        self.waiting: list[float] = []
-        self.due = 0.0
-        self.lucky_at = 0.0
-        """Which of those that wait is to be kept by chance; 0 before that was drawn."""
         self.exemplars: deque[Exemplar] = deque(maxlen=MOST_EXEMPLARS)
         """The newest whose traces were kept."""
-        self._stalls = stalls
+        self.left = self._planned = 1
+        """Requests until there is more to do than to count."""
+        self._lucky_in: float = math.inf
+        self._ratio = 0.0
+        self._timed_in = TIMED_EVERY
+        self._cells: list[_Cell | None] = [None] * SIZE
+        self._open: dict[int, _Cell] = {}
+        self._sizes: dict[int, int] = {}
         self._frozen: tuple[float, Distribution] | None = None
 
     def record(self, seconds: float, parts: Sequence[float] = ()) -> None:
@@ -68,49 +87,65 @@ class Series:
         if self.key[2]:
             self.route.add(position, 1, seconds, parts)
 
-    def is_lucky(self, ratio: float) -> bool:
-        """Say whether the last one that waits is to be kept by chance; then the next has to be drawn."""
-        count = len(self.waiting) // 4
-        if not self.lucky_at:
-            self.draw(ratio, count - 1)
-        return count == self.lucky_at
+    def count(self, seconds: float, redis: float, size: int, stalled: float = 0.0) -> None:
+        """Count one request without a body that waited for nothing but ``redis``, and for the loop if that ``stalled``.
 
-    def draw(self, ratio: float, after: int) -> None:
-        """Draw which request after so many that wait is the next to be kept by chance: one in ``1 / ratio``."""
-        gap = math.inf
-        if ratio > 0:
-            gap = 1 + (math.log(1 - random()) // math.log(1 - ratio) if ratio < 1 else 0)  # noqa: S311 - no secret
-        self.lucky_at = after + gap
+        ``size`` is the response's body in bytes.
+        """
+        position = ceil(log2(seconds) * PER_DOUBLING) - LOWEST_INDEX - 1 if seconds > 0.0 else 0
+        position = 0 if position < 0 else position if position < SIZE else SIZE - 1
+        cell = self._cells[position] or self._cell(position, seconds)
+        cell[0] += 1
+        cell[1] += seconds
+        cell[2] += redis
+        if stalled:
+            cell[3] += stalled
+        if size:
+            self._sizes[size] = self._sizes.get(size, 0) + 1
 
-    def wait(self) -> None:
-        """Find out how many may wait until something is to be done."""
-        timed = len(self.waiting) // 4 // TIMED_EVERY * TIMED_EVERY + TIMED_EVERY
-        self.due = 4 * min(timed, self.lucky_at, MOST_WAITING)
+    def turn(self, ratio: float) -> tuple[bool, bool]:
+        """Say of the request at which none was left whether it is to be kept by chance, one in ``1 / ratio``, and to be timed."""
+        if ratio != self._ratio:
+            self._ratio = ratio
+            self._lucky_in = self._planned - 1 + self._gap()
+        self._lucky_in -= self._planned
+        self._timed_in -= self._planned
+        lucky, timed = self._lucky_in <= 0, self._timed_in <= 0
+        if lucky:
+            self._lucky_in = self._gap()
+        if timed:
+            self._timed_in = TIMED_EVERY
+        self.left = self._planned = int(min(self._lucky_in, self._timed_in))
+        return lucky, timed
 
     def fold(self) -> None:
-        """Count what waits."""
-        waiting, self.waiting = self.waiting, []
-        self.lucky_at -= len(waiting) // 4
-        self.wait()
-        unsorted = waiting[::4]
-        stalled: list[float] = []
-        order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
-        seconds = [*map(unsorted.__getitem__, order)]
-        redis = [*map(waiting[1::4].__getitem__, order)]
-        latest, overlap = self._stalls.latest, self._stalls.overlap
-        if latest > min(waiting[3::4]):
-            begins = map(waiting[3::4].__getitem__, order)
-            stalled = [
-                overlap(begin, begin + took) if begin < latest else 0.0
-                for begin, took in zip(begins, seconds, strict=True)
-            ]
-            redis = [max(0.0, took - late) for took, late in zip(redis, stalled, strict=True)]
-        self.route.add_sorted(self.histogram.record_sorted(seconds), seconds, stalled, redis)
-        self.route.add_sizes(sorted(waiting[2::4]))
+        """Count what the cells hold."""
+        whole = 0
+        for position, (count, seconds, redis, stalled) in self._open.items():
+            self._cells[position] = None
+            whole += count
+            self.histogram.put(position, count, seconds)
+            self.route.add(position, count, seconds, (stalled, 0, 0, 0, 0, redis))
+        sizes = {0: whole - sum(self._sizes.values()), **self._sizes}
+        self.route.add_sizes(sizes)
+        self._open, self._sizes = {}, {}
+
+    def _cell(self, position: int, seconds: float) -> _Cell:
+        """Return a cell that cannot be found in the list: a new one, or one of a bucket that is split, to be counted exactly."""
+        cell = self._open.setdefault(position, [0, 0.0, 0.0, 0.0])
+        if not self.histogram.split(position, seconds):
+            self._cells[position] = cell
+        return cell
+
+    def _gap(self) -> float:
+        """Return after how many requests the next is to be kept by chance."""
+        if self._ratio <= 0:
+            return math.inf
+        return 1 + (math.log(1 - random()) // math.log(1 - self._ratio) if self._ratio < 1 else 0)  # noqa: S311 - no secret
 
     def freeze(self) -> RouteCounts:
         """Return its counts as a value; when it did not move since the last call that costs nothing."""
-        if self.waiting:
+        if self._open:
             self.fold()
         if self._frozen is None or self._frozen[0] != self.histogram.total:
             self._frozen = self.histogram.total, self.histogram.freeze()
@@ -125,9 +160,7 @@ class RequestSeries:
         most: int = MOST_SERIES,
         bounds: tuple[float, ...] = (),
         targets: Mapping[tuple[str, str], float] | None = None,
-        stalls: Stalls | None = None,
     ) -> None:
-        self._stalls = stalls or Stalls()
         self.most = most
         self.overflowed = 0
         """Requests that had no series of their own any more."""
@@ -151,8 +184,7 @@ class RequestSeries:
     def settle(self, now: float) -> None:
         """Once a second: find out what is slow now; ``now`` is monotonic."""
         for series in self._series.values():
-            if series.waiting:
-                series.fold()
+            series.fold()
         for route in self._routes.values():
             route.settle(now)
 
@@ -172,7 +204,7 @@ class RequestSeries:
             self.overflowed += 1
         known = self._series.get(key)
         if known is None:
-            known = self._series[key] = Series(key, self._route(key[0], key[1]), self._bounds, self._stalls)
+            known = self._series[key] = Series(key, self._route(key[0], key[1]), self._bounds)
         return known
 
     def _route(self, method: str, route: str) -> RouteMeter:

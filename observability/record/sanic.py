@@ -28,7 +28,7 @@ from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 from observability.record.anatomy import parts_of
 from observability.record.current import REDIS, Current, current
 from observability.record.provider import enter
-from observability.record.requests import KNOWN_METHODS, MOST_WAITING, OTHER_METHOD, TIMED_EVERY
+from observability.record.requests import KNOWN_METHODS, OTHER_METHOD, TIMED_EVERY
 from observability.record.trace import Trace, new_trace, parse_traceparent
 
 if TYPE_CHECKING:
@@ -195,23 +195,31 @@ class _RecordedProtocol(WebSocketProtocol):
         ``size`` is the response's body in bytes. ``called`` says whether its head has a ``traceparent``; ``read`` makes
         headers of it, should they be wanted.
         """
-        ended, begin = time.perf_counter(), self.first_byte
+        ended, begin, recorder = time.perf_counter(), self.first_byte, self.recorder
         self.first_byte = 0.0
-        self.recorder.in_flight -= 1
-        seconds, waiting = ended - begin, series.waiting
-        waiting.extend((seconds, told - asked, size, begin))
-        if len(waiting) >= series.due or seconds > series.route.slow or called or self.asks_all:
-            self._look(series, ended, asked, told, read(head) if called or self.asks_all else None)
+        recorder.in_flight -= 1
+        seconds, stalls = ended - begin, recorder.stalls
+        series.left -= 1
+        if (
+            not series.left
+            or seconds > series.route.slow
+            or begin < stalls.latest
+            or ended > stalls.late_from
+            or called
+            or self.asks_all
+        ):
+            headers = read(head) if called or self.asks_all else None
+            self._look(series, (begin, asked, told, ended), size, headers)
+        else:
+            series.count(seconds, told - asked, size)
         return ended
 
-    def _look(self, series: Series, ended: float, asked: float, told: float, headers: Any) -> None:
-        """See what there is to do about the request that is the last to wait to be counted."""
-        recorder, waiting = self.recorder, series.waiting
-        count, lucky = len(waiting) // 4, series.is_lucky(recorder.sampling.ratio)
-        slow, keeper = waiting[-4] > series.route.slow, recorder.keeper
+    def _look(self, series: Series, times: tuple[float, float, float, float], size: int, headers: Any) -> None:
+        """Count a request past Sanic with which there may be more to do."""
+        recorder, (begin, asked, told, ended) = self.recorder, times
+        lucky, timed = series.turn(recorder.sampling.ratio) if not series.left else (False, False)
+        slow, keeper = ended - begin > series.route.slow, recorder.keeper
         if headers is not None or (slow and keeper is not None and not keeper.refuses("slow")):
-            size, begin = int(waiting[-2]), waiting[-1]
-            del waiting[-4:]
             now = Current(begin, headers, recorder.sampling)
             now.lucky = lucky
             if self.asks_all:
@@ -219,22 +227,15 @@ class _RecordedProtocol(WebSocketProtocol):
             name, attributes = recorder.operations.read
             now.spend(REDIS, asked, told, name, "", attributes)
             self._settle(series, now, ended, 0, size, "1.1")
-        elif lucky:
-            recorder.chosen.add(series, waiting[-1], asked, told, ended, self._attributes)
-        self._go_on(series, lucky=lucky)
-        if not count % TIMED_EVERY:
+        else:
+            stalled, redis = recorder.stalls.overlap(begin, ended), told - asked
+            if stalled:
+                redis = max(0.0, redis - recorder.stalls.overlap(asked, told))
+            series.count(ended - begin, redis, size, stalled)
+            if lucky:
+                recorder.chosen.add(series, begin, asked, told, ended, self._attributes)
+        if timed:
             recorder.note_cost(time.perf_counter() - ended)
-
-    def _go_on(self, series: Series, *, lucky: bool) -> None:
-        """Let a series wait for more, or count what waits."""
-        recorder = self.recorder
-        if lucky:
-            series.draw(recorder.sampling.ratio, len(series.waiting) // 4)
-        series.wait()
-        if len(series.waiting) >= 4 * MOST_WAITING:
-            began = time.perf_counter()
-            series.fold()
-            recorder.note_cost((time.perf_counter() - began) / TIMED_EVERY, 0)
 
     def left(self, method: str, route: str) -> None:
         """Record a request past Sanic whose client did not stay for the answer."""
@@ -324,15 +325,13 @@ class _RecordedProtocol(WebSocketProtocol):
             or ended > stalls.late_from
         ):
             return False
-        waiting = series.waiting
-        waiting.extend((seconds, redis, sent, now.begin))
-        if len(waiting) < series.due:
-            return True
-        now.lucky = series.is_lucky(self.recorder.sampling.ratio)
-        if now.lucky:
-            del waiting[-4:]
-        self._go_on(series, lucky=now.lucky)
-        return not now.lucky
+        series.left -= 1
+        if not series.left:
+            now.lucky, _ = series.turn(self.recorder.sampling.ratio)
+            if now.lucky:
+                return False
+        series.count(seconds, redis, sent)
+        return True
 
     def _attributes(self, route: str, version: str) -> tuple[tuple[str, AttributeValue], ...]:
         """Return the conventions' attributes of a server span that say how the request came.

@@ -87,13 +87,16 @@ def test_hot_requests_are_counted_as_if_one_by_one() -> None:
     chance = random.Random(3)  # noqa: S311 - no secret
     stalls = Stalls()
     stalls.note(5.0, 5.3)
-    hot, single = (RequestSeries(bounds=(0.25, 0.6), stalls=stalls) for _ in range(2))
+    hot, single = (RequestSeries(bounds=(0.25, 0.6)) for _ in range(2))
     series = hot.of("GET", "/a", 200, "")
-    series.draw(0.0, 0)
     for n in range(1500):
         seconds, size = chance.lognormvariate(-1, 0.7), chance.randrange(500)
         begin = 10.0 if n % 3 else 5.3 - min(0.2, seconds / 4)
-        series.waiting.extend((seconds, seconds / 2, size, begin))
+        stalled = stalls.overlap(begin, begin + seconds)
+        redis = max(0.0, seconds / 2 - stalls.overlap(begin, begin + seconds / 2))
+        series.count(seconds, redis, size, stalled)
+        if n % 400 == 0:
+            hot.freeze()
         made = Current(begin, None, HeadSampling())
         made.spend(REDIS, begin, begin + seconds / 2)
         parts = parts_of(made, begin + seconds, stalls)
