@@ -29,6 +29,8 @@ from app.worker import run_worker
 __all__ = ["Birth", "fork_workers", "run_worker"]
 
 LATE = (
+    "app.repositories.importing",
+    "app.repositories.seeding",
     "app.storage.engine",
     "app.storage.models",
     "tomllib",

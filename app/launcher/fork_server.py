@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from app.launcher.worker import Answer
 
+    Code = asyncio.Future[int | None]
+
 COMMAND = "_fork_server"
 FORKED_WITHIN = 30.0
 """Seconds in which a fork server, if need be a new one, has made a worker that was asked for."""
@@ -107,9 +109,9 @@ class _Process:
         self.ready = False
         self._process = process
         self._channel = channel
-        self._asked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._asked: asyncio.Future[tuple[int, Code]] = asyncio.get_running_loop().create_future()
         self._asked.cancel()  # by nobody yet
-        self._codes: dict[int, asyncio.Future[int | None]] = {}
+        self._codes: dict[int, Code] = {}
         self.ended = asyncio.create_task(self._listen())
 
     @classmethod
@@ -138,12 +140,11 @@ class _Process:
         ours.settimeout(0)
         return cls(process, ours)
 
-    async def fork(self, number: int, descriptors: Sequence[int]) -> tuple[int, asyncio.Future[int | None]]:
+    async def fork(self, number: int, descriptors: Sequence[int]) -> tuple[int, Code]:
         """Return a new worker's process id, and what will be its exit code, or None; raise OSError when there is none."""
         asked = self._asked = asyncio.get_running_loop().create_future()
         socket.send_fds(self._channel, [str(number).encode()], descriptors)
-        pid = await asked
-        return pid, self._codes[pid]
+        return await asked
 
     def kill(self) -> None:
         """End it at once; its workers go on."""
@@ -176,14 +177,14 @@ class _Process:
 
     def _hear(self, message: dict[str, Any]) -> None:
         match message:
-            case {"ended": int(pid), "code": int(code)}:
+            case {"ended": int(pid), "code": int(how)}:
                 if pid in self._codes:
-                    self._codes.pop(pid).set_result(code)
+                    self._codes.pop(pid).set_result(how)
             case {"ready": _}:
                 self.ready = True
             case {"pid": int(pid)} if not self._asked.done():
-                self._codes[pid] = asyncio.get_running_loop().create_future()
-                self._asked.set_result(pid)
+                code = self._codes[pid] = asyncio.get_running_loop().create_future()
+                self._asked.set_result((pid, code))
             case {"pid": int(pid)}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)  # who asked has gone
