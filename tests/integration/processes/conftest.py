@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from app.embedded import discard
+from app.embedded.port import free_port
 from app.launcher import Instance, running_instance
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ class Serve:
     """A `gatewatch serve` that can be started, hurt and stopped."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._email = ""
@@ -68,7 +66,8 @@ class Serve:
         for name in ("DATABASE_URL", "DATABASE_REPLICA_URLS", "REDIS_URL"):
             inherited.pop(name, None)
         settings = {"GATEWATCH_PORT": str(self.port), "GATEWATCH_DATA_DIR": str(self.folder)}
-        settings |= {"GATEWATCH_HASH_MAX_TIME": "60"} | environment  # a busy machine is no reason to refuse
+        # A busy machine is no reason to refuse, nor to take Redis for gone.
+        settings |= {"GATEWATCH_HASH_MAX_TIME": "60", "GATEWATCH_REDIS_TIMEOUT": "5"} | environment
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "app", "serve"],
             env=inherited | settings,

@@ -117,9 +117,9 @@ def test_no_secret_is_left_anywhere(serve: Serve, sink: Sink, tmp_path: Path, wa
         stores = database(serve) | cache(serve)
         files = {str(path): path.read_bytes() for path in serve.folder.rglob("*") if path.is_file()}
         commands = "\0".join(" ".join(process.cmdline()) for process in serve.descendants())
-    wait_until(lambda: bool(sink.spans()) and bool(sink.metrics()), 20)
+    wait_until(lambda: bool(sink.spans()) and bool(sink.metrics()), 120)
     serve.launcher.terminate()
-    said, complained = serve.launcher.communicate(timeout=20)
+    said, complained = serve.launcher.communicate(timeout=120)
     sent = {f"otlp {path} {n}": raw for n, (path, raw) in enumerate(sink.received)}
     sent |= {"spans": str(sink.spans()).encode(), "metrics": str(sink.metrics()).encode()}
     heard = {"stdout": said, "stderr": complained, "debug log": log.read_bytes(), "commands": commands.encode()}
@@ -183,7 +183,7 @@ def everything(serve: Serve, client: httpx.Client, canary: Canary) -> str:
         return {"Authorization": f"Bearer {canary.tokens[-1]}"}
 
     def mailed(subject: str) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (mails := folder.all(canary.email, subject)):
             assert time.monotonic() < deadline, subject
             time.sleep(0.05)
@@ -238,7 +238,7 @@ def _run(serve: Serve, *command: str, given: str = "") -> subprocess.CompletedPr
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -298,7 +298,7 @@ def _postgres(serve: Serve, program: str, *arguments: str) -> bytes:
     assert spec is not None
     assert spec.origin is not None
     command = [str(Path(spec.origin).parent / "pginstall" / "bin" / program), *arguments, url]
-    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)  # noqa: S603 - our own server's
+    ended = subprocess.run(command, capture_output=True, timeout=180, check=False)  # noqa: S603 - our own server's
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
