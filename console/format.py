@@ -49,7 +49,7 @@ def span(seconds: float) -> str:
     hours, minutes_left = divmod(minutes, 60)
     days, hours_left = divmod(hours, 24)
     if days:
-        return f"{days} d {hours_left} h"
+        return f"{days} d {hours_left} h" if hours_left else f"{days} d"
     if hours:
         return f"{hours} h {minutes_left:02d} min" if minutes_left else f"{hours} h"
     if not minutes:

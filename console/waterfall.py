@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MOST_DEPTH = 8
 """Steps that a row is indented at most."""
+
+MOST_TICKS = 5
+"""Steps of the ruler at most."""
 
 LEAST_WIDTH = 0.25
 """Per cent of the width below which a bar could not be seen."""
@@ -41,12 +45,29 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     attributes: tuple[tuple[str, AttributeValue], ...] = ()
 
 
+class Tick(msgspec.Struct, frozen=True):
+    """A moment on the ruler, in seconds after the trace's beginning, and where it stands, in per cent of the width."""
+
+    seconds: float
+    left: float
+
+
 class Waterfall(msgspec.Struct, frozen=True):
     """Rows from ``began`` (Unix seconds) on; ``seconds`` is the whole width."""
 
     began: float
     seconds: float
     rows: tuple[Row, ...]
+
+    @property
+    def ticks(self) -> tuple[Tick, ...]:
+        """Return at most six moments a round step apart, from the beginning on, none close to the end."""
+        decade = 10.0 ** math.floor(math.log10(self.seconds))
+        step = next(
+            step for step in (0.2 * decade, 0.5 * decade, decade, 2 * decade) if self.seconds / step <= MOST_TICKS
+        )
+        moments = [number * step for number in range(MOST_TICKS + 1) if number * step <= 0.95 * self.seconds]
+        return tuple(Tick(moment, round(100 * moment / self.seconds, 3)) for moment in moments)
 
 
 def waterfall(kept: Sequence[KeptTrace]) -> Waterfall:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from observability.read.detail import OperationView
     from observability.read.view import PoolView, View
 
+MOST_PLANS = 2
+"""Queries that a worker explains at once, each over a connection of its own; one more is refused."""
+
 COUNTED_EVERY = 15.0
 """Seconds between two looks at what PostgreSQL itself counts: each takes a connection of its own."""
 
@@ -47,6 +50,7 @@ class DatabasePage(Page):
         self._counted: Sequence[Statistics] | None = None
         self._asked = 0.0
         self._asking: asyncio.Task[None] | None = None
+        self._explaining = asyncio.Semaphore(MOST_PLANS)
 
     async def look(self, ask: Ask) -> dict[str, Any]:
         """Look at the period; a query that a link names stands first."""
@@ -88,8 +92,11 @@ class DatabasePage(Page):
         plans, name = self.host.plans, form.get("run") or form.get("query", "")
         if plans is None:
             raise Refused("Queries cannot be explained here.")
+        if self._explaining.locked():
+            raise Refused("Other queries are being explained; try again in a moment.")
         try:
-            plan = await plans.explain(name, run="run" in form)
+            async with self._explaining:
+                plan = await plans.explain(name, run="run" in form)
         except PlanRefused as refused:
             raise Refused(str(refused)) from None
         card = next((card for card in plans.queries() if card.name == name), None)

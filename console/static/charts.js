@@ -2,7 +2,7 @@
 // that is not. A chart is a place and a spec:
 //   new Chart(element, {
 //     label,                              what a screen reader is told it is
-//     left, right,                        axes: { format, least, most, logarithmic }
+//     left, right,                        axes: { format, least, most, logarithmic, binary: ticks are powers of two }
 //     lines: [{ column, label, colour, right, fill, dash, percentile }],
 //     thresholds: [{ value, label, right }],
 //     samples: "rate",                    the column to count samples by, told on hover
@@ -13,12 +13,14 @@
 //   })
 
 import { colours, drawMarks, drawThresholds, markAt } from "./drawing.js";
+import { POWERS, SECONDS, bounds, clockTimes, lengths, readable } from "./scales.js";
 import { bare, count } from "./units.js";
 import { go, onEvent, view } from "./view.js";
 
 const SYNC = "console";
 const YOUNGEST = 60; // seconds shown at least, so that a young service is not a line at the edge
 const SHORTEST = 10; // seconds that can be zoomed to
+const LEGEND = 24; // the height of its first line, above the plot
 const ERROR_BOUND = "±2.2 %"; // of percentiles, by the width of the histogram's buckets
 
 const charts = [];
@@ -41,13 +43,32 @@ export class Chart {
     place.setAttribute("aria-label", spec.label);
     if (typeof uPlot === "undefined") return;
     this.build();
-    new ResizeObserver(() => this.plot.setSize(size(place))).observe(place);
+    this.resized = new ResizeObserver(() => this.fit());
+    this.resized.observe(place);
+    this.resized.observe(this.legend());
     charts.push(this);
   }
 
+  legend() {
+    return this.plot.root.querySelector(".u-legend");
+  }
+
+  // In a narrow window the legend takes lines of its own, and keeps them, so that nothing jumps with the figures in it.
+  fit() {
+    const { clientWidth: width, clientHeight } = this.place;
+    if (width !== this.plot.width) {
+      this.plot.setSize(size(this.place)); // the legend is as wide as the plot
+      this.lines = LEGEND;
+    }
+    this.lines = Math.max(this.lines ?? LEGEND, this.legend().offsetHeight);
+    if (clientHeight - this.lines !== this.plot.height) this.plot.setSize({ width, height: clientHeight - this.lines });
+  }
+
   build() {
+    if (this.plot) this.resized.unobserve(this.legend());
     this.plot?.destroy();
     this.plot = new uPlot(options(this), this.data(), this.place);
+    this.resized?.observe(this.legend());
     this.note = this.plot.over.appendChild(document.createElement("div"));
     this.note.className = "mark-note";
     this.note.hidden = true;
@@ -112,7 +133,7 @@ function samples(rates) {
 }
 
 function size(place) {
-  return { width: place.clientWidth, height: place.clientHeight - 24 }; // the legend's line stands above the plot
+  return { width: place.clientWidth, height: place.clientHeight - LEGEND };
 }
 
 function options(chart) {
@@ -120,11 +141,12 @@ function options(chart) {
   const colour = colours();
   const font = `11px ${getComputedStyle(document.documentElement).fontFamily}`;
   const axis = { stroke: colour("--soft"), font, ticks: { show: false }, grid: { stroke: colour("--grid"), width: 1 } };
-  const valued = ({ format, logarithmic }) => ({
+  const valued = ({ format, logarithmic, binary }) => ({
     ...axis,
     size: 62,
     space: place.clientHeight > 150 ? 38 : 26,
     splits: logarithmic ? readable : undefined,
+    incrs: binary ? POWERS : undefined,
     filter: logarithmic ? (_, ticks) => ticks : undefined,
     values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : bare(format)(tick))),
   });
@@ -141,7 +163,7 @@ function options(chart) {
     scales,
     axes,
     padding: [10, spec.right ? 0 : 24, 0, 0],
-    legend: { live: true, markers: { width: 0, fill: (_, index) => colour(spec.lines[index - 1]?.colour ?? "--surface") } },
+    legend: { live: true, markers: { width: 0, fill: (_, index) => swatch(spec.lines[index - 1], colour) } },
     cursor: {
       sync: { key: spec.sync ?? SYNC },
       drag: { x: true, y: false, setScale: own },
@@ -156,6 +178,13 @@ function options(chart) {
       setSelect: own ? [] : [zoom],
     },
   };
+}
+
+// A stretch of the line as it is drawn: whole, dashed or dotted.
+function swatch(line, colour) {
+  if (!line) return "none";
+  const [on, off] = line.dash ?? [1, 0];
+  return `repeating-linear-gradient(90deg, ${colour(line.colour)} 0 ${on}px, transparent ${on}px ${on + off}px)`;
 }
 
 function series({ label, colour: name, right, fill, dash, percentile }, spec, colour) {
@@ -188,27 +217,6 @@ function lonely(plot, index, first, last) {
   return found.length > 0 && found;
 }
 
-// A scale begins at zero and leaves room above; a quiet chart does not blow noise up to full height.
-function bounds({ least, most = Infinity, logarithmic }, thresholds) {
-  const lines = thresholds.map(({ value }) => value);
-  if (logarithmic) return { distr: 3, range: (_, low, high) => decades(Math.min(low ?? 0.001, ...lines), Math.max(high ?? 1, ...lines)) };
-  return { range: (_, __, high) => [0, Math.min(most, Math.max(least, ...lines, high ?? 0) * 1.12)] };
-}
-
-// p50 and p99 lie far apart: on a logarithmic scale from one, two or five to another each keeps its shape.
-function decades(low, high) {
-  const steps = (value) => [1, 2, 5, 10].map((step) => step * 10 ** Math.floor(Math.log10(value)));
-  return [steps(low * 1.0001).findLast((step) => step <= low * 1.0001), steps(high * 0.9999).find((step) => step >= high * 0.9999)];
-}
-
-function readable(_, __, low, high) {
-  const ticks = [];
-  for (let decade = 10 ** Math.floor(Math.log10(low) + 1e-9); decade <= high * 1.0001; decade *= 10) {
-    for (const step of [1, 2, 5]) if (step * decade >= low * 0.9999 && step * decade <= high * 1.0001) ticks.push(step * decade);
-  }
-  return ticks.length > 7 ? ticks.filter((tick) => Math.abs(Math.log10(tick) % 1) < 1e-6 || 1 - Math.abs(Math.log10(tick) % 1) < 1e-6) : ticks;
-}
-
 function shown(_, low, high) {
   const end = view.until ?? high ?? Math.floor(Date.now() / 1000);
   if (view.until || low == null) return [end - view.range, end];
@@ -218,18 +226,6 @@ function shown(_, low, high) {
 // From the first column to the last, or what was dragged over.
 function whole(_, low, high) {
   return low == null ? [0, 1] : [low, Math.max(high, low + 1)];
-}
-
-const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
-const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
-
-function clockTimes(_, ticks, __, ___, step) {
-  const format = step < 60 ? SECONDS : MINUTES;
-  return ticks.map((second) => format.format(second * 1000));
-}
-
-function lengths(_, ticks) {
-  return ticks.map((second) => `${Math.floor(second / 60)}:${String(Math.floor(second % 60)).padStart(2, "0")}`);
 }
 
 // With the cursor elsewhere, the legend shows the newest column.

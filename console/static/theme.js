@@ -1,13 +1,13 @@
 // Light, dark, or as the system has it. The choice is a cookie, so that the server paints the first picture in it.
 
 const NEXT = { "": "dark", dark: "light", light: "" };
-const SAID = { "": "Auto", dark: "Dark", light: "Light" };
+const SAID = { "": "auto", dark: "dark", light: "light" };
 
 export function choose(button, base) {
   const root = document.documentElement;
   const show = () => {
-    button.textContent = SAID[root.dataset.theme ?? ""];
-    button.setAttribute("aria-label", `Theme: ${button.textContent}`);
+    const said = SAID[root.dataset.theme ?? ""];
+    button.textContent = `Theme: ${said}`;
   };
   button.hidden = false;
   show();

@@ -1,7 +1,7 @@
 // The charts of the cache: each family's hit rate over what its lookups found, then what Redis had to let go.
 
 import { Chart } from "../charts.js";
-import { count, rate, share, size } from "../units.js";
+import { MISSING, count, rate, share, size } from "../units.js";
 
 for (const place of document.querySelectorAll("[data-family]")) {
   const { family, shows } = place.dataset;
@@ -29,12 +29,13 @@ for (const place of document.querySelectorAll("[data-family]")) {
   }
 }
 
+const aMinute = (number) => (number == null ? MISSING : `${count(number)} /min`);
 const evictions = document.getElementById("evictions");
 if (evictions) {
   const limit = Number(evictions.dataset.limit);
   new Chart(evictions, {
     label: "Keys that Redis evicted or that expired, a minute, over time",
-    left: { format: count, least: 10 },
+    left: { format: aMinute, least: 10 },
     clock: false,
     lines: [
       { column: "evictions_per_minute", label: "evicted", colour: "--series-1" },
@@ -46,7 +47,7 @@ if (evictions) {
   const most = Number(memory.dataset.most);
   new Chart(memory, {
     label: "Memory that Redis uses, over time",
-    left: { format: size, least: 1 << 20 },
+    left: { format: size, least: 1 << 20, binary: true },
     lines: [{ column: "memory_used", label: most ? "memory" : "memory (no limit)", colour: "--series-1", fill: true }],
     thresholds: most ? [{ value: most, label: `maxmemory ${size(most)}` }] : [],
   });

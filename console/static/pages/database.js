@@ -31,7 +31,7 @@ if (place("in-use")) {
   onEvent(({ data }) => {
     if (data?.pool_size == null || data.pool_size === size) return;
     size = data.pool_size;
-    pool.change({ thresholds: [{ value: size, label: `${count(size)} there are` }] });
+    pool.change({ thresholds: [{ value: size, label: `pool size ${count(size)}` }] });
   });
 }
 

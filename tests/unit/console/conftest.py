@@ -51,6 +51,7 @@ from observability.read.view import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from console.ports import ReportFile
@@ -293,6 +294,7 @@ class TurnedPlans:
     known: dict[str, QueryPlan] = field(default_factory=dict)
     counted: list[Statistics] | None = None
     asked: list[tuple[str, bool]] = field(default_factory=list)
+    held: asyncio.Event | None = None
 
     def queries(self) -> Sequence[QueryCard]:
         """Return what was put in."""
@@ -301,6 +303,8 @@ class TurnedPlans:
     async def explain(self, name: str, *, run: bool = False) -> QueryPlan:
         """Return a plan that was put in."""
         self.asked.append((name, run))
+        if self.held:
+            await self.held.wait()
         if name not in self.known:
             raise PlanRefused(f"There is no query {name!r}.")
         return self.known[name]

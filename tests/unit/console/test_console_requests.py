@@ -63,9 +63,11 @@ def test_parts_fill_the_bar_to_its_end() -> None:
 
 
 def test_a_waterfall_has_the_clients_wait_in_front_and_logs_in_their_place() -> None:
-    """All rows are on one time, children by when they began, and none lies outside of the width."""
+    """All rows are on one time with round moments on its ruler, children by when they began, and none lies outside of the width."""
     laid = waterfall([KEPT])
     assert laid.seconds == pytest.approx(1.25)
+    assert [tick.seconds for tick in laid.ticks] == pytest.approx([0, 0.5, 1])
+    assert [tick.left for tick in laid.ticks] == pytest.approx([0, 40, 80])
     assert [(row.kind, row.label, row.depth) for row in laid.rows] == [
         ("wait", "Waited at the client before it was sent", 0),
         ("request", "POST /auth/login", 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from unit.console.conftest import BUSY, NOW
 from unit.console.test_console_pages import Reader
 
 from console.pages.alerts import STATES
+from console.pages.database import MOST_PLANS
 from console.tuning import LiveSetting, PlanNode, QueryCard, QueryPlan, SettingInForce, Statistics
 from observability.read.detail import BlockedView, CacheColumns, OperationView, StoreColumns
 from observability.read.view import Alert, AlertState, Latency, RedisView, Transition
@@ -143,6 +145,27 @@ async def test_a_plan_is_shown_when_it_is_asked_for(visited: Served) -> None:
     assert (await visited.client.post("/console/database/explain", data={"query": "user_by_email"})).status_code == 403
     assert (await visited.client.get("/console/database/explain?query=user_by_email")).status_code == 405
     assert len(visited.plans.asked) == 3
+
+
+async def test_so_many_queries_are_explained_at_once_and_one_more_is_not(visited: Served) -> None:
+    """Each takes a connection of its own: who comes third is told to try again, and nothing is asked for it."""
+    visited.plans.known = {"user_by_email": PLAN}
+    found = re.search(r'name="form_token" value="([0-9a-f]{64})"', await visited.page("database"))
+    assert found is not None
+    form = {"form_token": found[1], "query": "user_by_email"}
+    visited.plans.held = asyncio.Event()
+    asking = [
+        asyncio.create_task(visited.client.post("/console/database/explain", data=form)) for _ in range(MOST_PLANS)
+    ]
+    async with asyncio.timeout(60):
+        while len(visited.plans.asked) < MOST_PLANS:  # noqa: ASYNC110 - nobody tells of a plan that is asked for
+            await asyncio.sleep(0.01)
+    refused = await visited.client.post("/console/database/explain", data=form)
+    assert refused.status_code == 409
+    assert "Other queries are being explained; try again in a moment." in refused.text
+    visited.plans.held.set()
+    assert [answer.status_code for answer in await asyncio.gather(*asking)] == [200] * MOST_PLANS
+    assert len(visited.plans.asked) == MOST_PLANS
 
 
 async def test_a_query_that_writes_is_not_offered_to_be_run(visited: Served) -> None:

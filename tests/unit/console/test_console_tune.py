@@ -64,7 +64,7 @@ async def test_settings_are_shown_with_bounds_and_what_a_restart_brings_back(tun
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     assert 'name="to-pool_size" value="8"' in page
     assert "Database Pool size changed Connections. 1 to 80 connections" in text
-    assert "a restart brings back 20 connections; for good: POOL_SIZE" in text
+    assert "a restart brings back 20 connections ; for good: POOL_SIZE" in text
     assert "<option selected>on</option>" in page
 
 
