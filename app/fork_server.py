@@ -23,7 +23,9 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from app.passwords import password_rule
 from app.priority import quietly
+from app.settings import Settings
 from app.worker import run_worker
 
 __all__ = ["Birth", "fork_workers", "run_worker"]
@@ -92,6 +94,7 @@ def _forked_worker(channel: socket.socket, wake: socket.socket) -> Birth:
 def _warm() -> None:
     for name in LATE:
         importlib.import_module(name)
+    password_rule(Settings.from_environment(os.environ))  # keeps the list of common passwords
     gc.collect()
     gc.freeze()  # or the first collection of each worker would copy all the pages that they share
 

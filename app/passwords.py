@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app.security.blocklist import Blocklist
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from app.security.lending import Lending
     from app.settings import Settings
     from observability.record.recorder import Recorder
+
+_blocklist = lru_cache(maxsize=1)(Blocklist.load)
+"""Read once: workers that are forked where it was read have it in common."""
 
 
 def hasher_of_worker(settings: Settings, recorder: Recorder, number: int, lending: Lending | None) -> Passwords:
@@ -45,7 +49,7 @@ def password_rule(settings: Settings) -> PasswordRule:
     if settings.password_blocklist is None:
         return PasswordRule(settings.password_min_length)
     try:
-        return PasswordRule(settings.password_min_length, Blocklist.load(settings.password_blocklist))
+        return PasswordRule(settings.password_min_length, _blocklist(settings.password_blocklist))
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
         raise SettingsError(f"GATEWATCH_PASSWORD_BLOCKLIST: {settings.password_blocklist}: {said}") from None
