@@ -21,6 +21,7 @@ from app.hash_command import hash_commands
 from app.priority import quietly
 from app.security.lending import Lending
 from app.settings import FIELDS, Settings, SettingsError
+from app.terminal import counted
 
 if TYPE_CHECKING:
     from loadgen.flags import Defaults
@@ -56,15 +57,21 @@ class LoadCommand(click.Command):
         if args[:1] == ["purge"]:
             return purge.make_context(f"{info_name} purge", args[1:], *rest, **extra)
         from loadgen.cli import load_command  # noqa: PLC0415 - quick --help
+        from loadgen.flags import Told  # noqa: PLC0415 - the same
         from loadgen.knee_cli import knee_command  # noqa: PLC0415 - the same
 
-        where = "the running instance, else where GATEWATCH_HOST and GATEWATCH_PORT say"
+        told = Told(
+            target="the running instance, else where GATEWATCH_HOST and GATEWATCH_PORT say",
+            slo="GATEWATCH_SLO",
+            data_dir="GATEWATCH_DATA_DIR",
+            metrics="/metrics",
+        )
         if args[:1] == ["knee"]:
-            command = knee_command(_load_defaults, aims_at=where)
+            command = knee_command(_load_defaults, told=told)
             return command.make_context(f"{info_name} knee", args[1:], *rest, **extra)
         command = load_command(
             _load_defaults,
-            aims_at=where,
+            told=told,
             more="`gatewatch load knee` looks for the highest rate that meets the targets (--help says how). "
             "`gatewatch load purge` deletes the users that runs made.",
         )
@@ -78,7 +85,7 @@ class CompareCommand(click.Command):
         """Hand over to it."""
         from loadgen.compare_cli import compare_command  # noqa: PLC0415 - quick --help
 
-        command = compare_command(lambda: Settings.from_environment(os.environ).data_dir)
+        command = compare_command(lambda: Settings.from_environment(os.environ).data_dir, kept_in="GATEWATCH_DATA_DIR")
         return command.make_context(info_name, args, *rest, **extra)
 
 
@@ -89,7 +96,7 @@ class ReportCommand(click.Command):
         """Hand over to it."""
         from loadgen.report_cli import report_command  # noqa: PLC0415 - quick --help
 
-        command = report_command(lambda: Settings.from_environment(os.environ).data_dir)
+        command = report_command(lambda: Settings.from_environment(os.environ).data_dir, kept_in="GATEWATCH_DATA_DIR")
         return command.make_context(info_name, args, *rest, **extra)
 
 
@@ -168,7 +175,7 @@ def purge() -> None:
         return await purge_load_users(settings)
 
     count = asyncio.run(run())
-    click.echo(f"{count} {'user' if count == 1 else 'users'} deleted")
+    click.echo(f"{counted(count, 'user')} deleted")
 
 
 def _instance_settings() -> Settings:

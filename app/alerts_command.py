@@ -14,7 +14,7 @@ def alerts_commands() -> None:
     """Take the alerts elsewhere."""
 
 
-@alerts_commands.command("rules")
+@alerts_commands.command("rules", short_help="Print a Prometheus rules file.")
 def rules() -> None:
     """Print a Prometheus rules file, made from the targets file (GATEWATCH_SLO)."""
     from observability.model import SloError, load_slo  # noqa: PLC0415 - quick --help

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from app.import_command import import_command
+from app.terminal import counted, progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,9 +48,7 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
     @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
     def create(email: str, admin: bool, password_stdin: bool) -> None:  # noqa: FBT001 - click's way
         """Create a user whose address counts as verified. Asks for the password."""
-        password = (
-            _first_line() if password_stdin else click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        )
+        password = _first_line() if password_stdin else _typed()
         created = run(lambda opened: opened.create(email, password, admin=admin))
         click.echo(f"{created} can log in{' and is an administrator' if admin else ''}")
 
@@ -58,7 +57,7 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
     def disable(email: str) -> None:
         """Keep a user out: end all sessions at once and refuse logins."""
         ended = run(lambda opened: opened.disable(email))
-        click.echo(f"{email.strip()} is disabled; {ended} {'session' if ended == 1 else 'sessions'} ended")
+        click.echo(f"{email.strip()} is disabled; {counted(ended, 'session')} ended")
 
     @user.command("enable")
     @click.argument("email")
@@ -87,8 +86,15 @@ def seed_command(settings: Callable[[], Settings]) -> click.Command:
     """Build `seed`; ``settings`` finds the stores of the instance that is meant."""
 
     @click.command("seed", short_help="Fill the database with made-up users.")
-    @click.option("--users", type=click.IntRange(1, MOST_USERS), default=1000, show_default=True)
-    @click.option("--sessions", type=click.IntRange(0, MOST_SESSIONS), default=None, help="[default: one a user]")
+    @click.option(
+        "--users", type=click.IntRange(1, MOST_USERS), default=1000, show_default=True, help="How many there are to be."
+    )
+    @click.option(
+        "--sessions",
+        type=click.IntRange(0, MOST_SESSIONS),
+        show_default="one a user",
+        help="How many they have together.",
+    )
     @click.option(
         "--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed makes the same users."
     )
@@ -103,11 +109,16 @@ def seed_command(settings: Callable[[], Settings]) -> click.Command:
         wanted = (users, users if sessions is None else sessions)
         made, cleared, seconds = asyncio.run(_seed(settings(), *wanted, seed, clear=clear))
         if clear:
-            click.echo(f"{cleared:,} seeded users deleted")
+            click.echo(f"{counted(cleared, 'seeded user')} deleted")
         if made.skipped:
-            click.echo(f"{made.skipped:,} users were there already and stay as they are, with their sessions")
+            stay = (
+                "was there already and stays as it is"
+                if made.skipped == 1
+                else "were there already and stay as they are"
+            )
+            click.echo(f"{counted(made.skipped, 'user')} {stay}, sessions included")
         rate = f"{made.rows:,} rows in {seconds:.1f} s, {made.rows / seconds:,.0f} rows/s"
-        click.echo(f"{made.users:,} users and {made.sessions:,} sessions made: {rate}")
+        click.echo(f"{counted(made.users, 'user')} and {counted(made.sessions, 'session')} made: {rate}")
 
     return seed
 
@@ -119,9 +130,16 @@ async def _seed(settings: Settings, users: int, sessions: int, seed: int, *, cle
     async with seeder(settings, seed) as opened:
         cleared = await opened.clear() if clear else 0
         began = time.monotonic()
-        with click.progressbar(length=users, label="Users", file=sys.stderr) as bar:
-            made = await opened.run(users, sessions, bar.update)
+        with progress(users) as moved:
+            made = await opened.run(users, sessions, moved)
         return made, cleared, time.monotonic() - began
+
+
+def _typed() -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask for the password at; hand it in with --password-stdin")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 def _first_line() -> str:

@@ -21,10 +21,20 @@ def hash_commands() -> None:
     """Measure password hashing."""
 
 
-@hash_commands.command("calibrate")
-@click.option("--threads", type=click.IntRange(1, 64), default=cores, show_default="one for each core")
+@hash_commands.command("calibrate", short_help="Measure argon2id on this machine and recommend settings.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.05, 60), default=1.5, show_default=True, help="For each measurement."
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=cores,
+    show_default="one for each core",
+    help="Threads that hash at the same time.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.05, 60),
+    default=1.5,
+    show_default=True,
+    help="How long each strength is measured.",
 )
 @click.option(
     "--target-ms", type=click.FloatRange(1), help="Use the strongest that hashes within so many milliseconds."

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.terminal import counted, progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -36,15 +38,16 @@ def import_command(settings: Callable[[], Settings]) -> click.Command:
         usable, faults = _check(file)
         _tell([f"line {fault.line}: {fault.said}" for fault in faults])
         if faults and not skip_invalid:
-            click.echo(f"gatewatch: {len(faults):,} lines cannot be used; nothing was changed", err=True)
+            click.echo(f"gatewatch: {counted(len(faults), 'line')} cannot be used; nothing was changed", err=True)
             sys.exit(1)
         if dry_run:
-            click.echo(f"{usable:,} users can be imported")
+            click.echo(f"{counted(usable, 'user')} can be imported")
             return
         imported = asyncio.run(_run(settings(), file, usable))
         _tell([f"line {line}: {email} has an account already and stays as it is" for line, email in imported.present])
-        left = f", {len(faults):,} lines left out" if faults else ""
-        click.echo(f"{imported.users:,} users imported, {len(imported.present):,} were there already{left}")
+        left = f", {counted(len(faults), 'line')} left out" if faults else ""
+        there = f"{len(imported.present):,} {'was' if len(imported.present) == 1 else 'were'} there already"
+        click.echo(f"{counted(imported.users, 'user')} imported, {there}{left}")
 
     return take_over
 
@@ -67,9 +70,9 @@ async def _run(settings: Settings, file: Path, usable: int) -> Imported:
     from app.services.importing import Fault  # noqa: PLC0415 - the same
 
     async with importer(settings) as opened:
-        with click.progressbar(length=usable, label="Users", file=sys.stderr) as bar:
+        with progress(usable) as moved:
             entries = (found for found in _read(file) if not isinstance(found, Fault))
-            return await opened.run(entries, bar.update)
+            return await opened.run(entries, moved)
 
 
 def _read(file: Path) -> Iterator[tuple[int, Entry] | Fault]:

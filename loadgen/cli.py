@@ -18,7 +18,7 @@ from rich.console import Console
 
 from loadgen.errors import FolderError, LoadError
 from loadgen.files import write_whole
-from loadgen.flags import DEFAULT_TARGET, Defaults, changed, folder_of, ordered, sending
+from loadgen.flags import ALONE, Defaults, Told, changed, folder_of, ordered, sending
 from loadgen.plan import load_scenario, scenarios
 from loadgen.progress import JsonProgress, progress_on
 from loadgen.report import print_report
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PASSED, FAILED, UNUSABLE, UNJUDGED, INTERRUPTED = 0, 1, 2, 3, 130
 
+_NAME = 12  # characters of the longest name of a scenario, and what sets its summary off
 _EXIT_CODES = """\b
 Exit codes:
     0  passed
@@ -51,19 +52,19 @@ class Refused(click.ClickException):
     exit_code = UNUSABLE
 
 
-def load_command(
-    defaults: Callable[[], Defaults] = Defaults, *, aims_at: str = DEFAULT_TARGET, more: str = ""
-) -> click.Command:
+def load_command(defaults: Callable[[], Defaults] = Defaults, *, told: Told = ALONE, more: str = "") -> click.Command:
     """Return the command; ``defaults`` is called only when a run is to begin, and may raise LoadError.
 
-    ``aims_at`` says in the help what the default target is, and ``more`` what else a host has to say there.
+    ``told`` is what the help says of them, and ``more`` what else a host has to say there.
     """
 
     @click.command(name="load", help=_help(more), epilog=_EXIT_CODES)
     @click.argument("scenario")
-    @sending(aims_at)
-    @click.option("--duration", "seconds", metavar="SECONDS", type=float, help="Another length.")
-    @click.option("--rate", "rate_per_minute", metavar="PER_MINUTE", type=float, help="Another rate.")
+    @sending(told)
+    @click.option("--duration", "seconds", metavar="SECONDS", type=float, help="Another length than the scenario's.")
+    @click.option(
+        "--rate", "rate_per_minute", metavar="PER_MINUTE", type=float, help="Another rate than the scenario's."
+    )
     @click.option("--samples", is_flag=True, help="Keep every request, in compact files in the run's folder.")
     @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Also leave report.html here.")
     @click.option(
@@ -149,8 +150,8 @@ async def _run(order: Order, folder: RunFolder, progress: Progress) -> Result:
 
 
 def _help(more: str) -> str:
-    known = "; ".join(f"{scenario.name} ({scenario.summary})" for scenario in scenarios())
-    return f"Send honest load and judge the answers.\n\nSCENARIO is the path of a .toml file, or one of: {known}.\n\n{more}"
-
-
-load = load_command()
+    known = "\n".join(f"  {scenario.name:{_NAME}}{scenario.summary}" for scenario in scenarios())
+    return (
+        "Send honest load and judge the answers.\n\n"
+        f"SCENARIO is the path of a .toml file, or one of these:\n\n\b\n{known}\n\n{more}"
+    )

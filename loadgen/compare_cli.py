@@ -12,6 +12,7 @@ from rich.console import Console
 from loadgen.compare import compare
 from loadgen.compare_report import print_comparison
 from loadgen.errors import HistoryError, LoadError
+from loadgen.flags import ALONE
 from loadgen.history import find_result, read_result, read_runs
 from loadgen.results import RESULT_FILE
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from loadgen.compare import Comparison
 
+COMPARE = "compare"
 NOT_WORSE, WORSE, UNUSABLE, UNCLEAR = 0, 1, 2, 3
 
 _LOOKED_THROUGH = 50
@@ -35,7 +37,7 @@ Exit codes:
     0  nothing is really worse in B
     1  something is
     2  the runs cannot be compared, or not be read
-    3  cannot tell: nothing is seen to be worse, but of some endpoint there are too few samples
+    3  cannot tell: nothing is worse, but some endpoint has too few samples
 """
 
 
@@ -43,13 +45,21 @@ class _Refused(click.ClickException):
     exit_code = UNUSABLE
 
 
-def compare_command(data_dir: Callable[[], Path] = lambda: Path(".data")) -> click.Command:
-    """Return the command; ``data_dir`` is where runs are if no flag says it."""
+def compare_command(
+    data_dir: Callable[[], Path] = lambda: Path(ALONE.data_dir), *, kept_in: str = ALONE.data_dir
+) -> click.Command:
+    """Return the command; ``data_dir`` is where runs are if no flag says it, and ``kept_in`` how the help says it."""
 
-    @click.command(name="compare", help=_HELP, epilog=_EXIT_CODES)
+    @click.command(name=COMPARE, help=_HELP, epilog=_EXIT_CODES)
     @click.argument("a", required=False)
     @click.argument("b", required=False)
-    @click.option("--data-dir", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Runs are in DIR/runs.")
+    @click.option(
+        "--data-dir",
+        "folder",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help=f"Runs are in DIR/runs. [default: {kept_in}]",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
     @click.pass_context
     def command(context: click.Context, a: str | None, b: str | None, folder: Path | None, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
@@ -55,32 +55,65 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True):
     metrics: str = "none"
 
 
-def sending(aims_at: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return what gives a command the flags that all share; ``aims_at`` says in the help what the default target is."""
+class Told(NamedTuple):
+    """What the help says of the defaults, which are known only when a run begins."""
+
+    target: str = DEFAULT_TARGET
+    slo: str = "none: only failures are judged"
+    data_dir: str = ".data"
+    metrics: str = "none"
+
+
+ALONE = Told()
+
+
+def sending(told: Told) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command the flags that all share."""
     path = click.Path(path_type=Path)
     options = (
         click.option(
             "--target",
             metavar="URL",
-            help=f"Where the service is, as http://host:port or https://host:port. [default: {aims_at}]",
+            help=f"Where the service is, as http://host:port or https://host:port. [default: {told.target}]",
         ),
-        click.option("--slo", metavar="FILE", type=path, help="The targets to judge by (slo.toml)."),
-        click.option("--data-dir", metavar="DIR", type=path, help="The run is kept in DIR/runs/ID."),
+        click.option(
+            "--slo", metavar="FILE", type=path, help=f"The targets to judge by (slo.toml). [default: {told.slo}]"
+        ),
+        click.option(
+            "--data-dir",
+            metavar="DIR",
+            type=path,
+            help=f"The run is kept in DIR/runs/ID. [default: {told.data_dir}]",
+        ),
         click.option("--run-id", metavar="ID", help="Name of the run; made up if not given."),
-        click.option("--ca", metavar="FILE", type=path, help="Certificates to trust, for https."),
-        click.option("--metrics", metavar="PATH", help="Where the service tells Prometheus its own figures, or none."),
-        click.option("--seed", type=int, help="Order of the requests; the same seed gives the same order."),
+        click.option(
+            "--ca", metavar="FILE", type=path, help="Certificates to trust, for https. [default: the system's]"
+        ),
+        click.option(
+            "--metrics",
+            metavar="PATH",
+            help=f"Where the service tells Prometheus its own figures: a path, a URL, or none. [default: {told.metrics}]",
+        ),
+        click.option("--seed", type=int, help="Another order of the requests; the same seed gives the same order."),
         click.option("--users", type=int, help="Another number of virtual users."),
-        click.option("--connections", type=int, help="Most requests in flight, if fewer than users."),
-        click.option("--processes", type=int, help="Processes that send; one for each core that they may have."),
-        click.option("--arrivals", type=click.Choice(("constant", "poisson")), help="Evenly spaced, or random."),
-        click.option("--traced", "sampled", metavar="SHARE", type=float, help="Share of traces to be kept, 0 to 1."),
+        click.option("--connections", type=int, help="Another number of requests in flight, at most."),
+        click.option("--processes", type=int, help="Another number of processes that send; each wants a core."),
+        click.option(
+            "--arrivals", type=click.Choice(("constant", "poisson")), help="Requests evenly spaced, or at random."
+        ),
+        click.option(
+            "--traced",
+            "sampled",
+            metavar="SHARE",
+            type=click.FloatRange(0, 1),
+            help="Share of requests whose trace is to be kept.",
+        ),
         click.option(
             "--set",
             "sets",
             metavar="FIELD=VALUE",
             multiple=True,
-            help="Anything else the scenario says, as mix.login=50.",
+            help="Anything else the scenario says, as mix.login=50; more than once if wanted.",
         ),
     )
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from loadgen.cli import FAILED, INTERRUPTED, PASSED, UNJUDGED, Refused
 from loadgen.errors import LoadError, PlanError
 from loadgen.files import write_whole
-from loadgen.flags import DEFAULT_TARGET, Defaults, changed, folder_of, ordered, sending
+from loadgen.flags import ALONE, Defaults, Told, changed, folder_of, ordered, sending
 from loadgen.knee import KneeOrder, KneeRun
 from loadgen.knee_result import KNEE_FILE, knee_lines, step_line
 from loadgen.plan import load_scenario
@@ -46,17 +46,40 @@ Exit codes:
 """
 
 
-def knee_command(defaults: Callable[[], Defaults] = Defaults, *, aims_at: str = DEFAULT_TARGET) -> click.Command:
-    """Return the command; what ``defaults`` and ``aims_at`` are, `load_command` says."""
+def knee_command(defaults: Callable[[], Defaults] = Defaults, *, told: Told = ALONE) -> click.Command:
+    """Return the command; what ``defaults`` and ``told`` are, `load_command` says."""
 
     @click.command(name=KNEE, epilog=_EXIT_CODES)
-    @click.option("--scenario", default=KNEE, help="Whose requests are sent: a name, or the path of a .toml file.")
-    @click.option("--from", "rate_per_minute", metavar="PER_MINUTE", type=float, help="The first rate to try.")
-    @click.option("--to", "most", metavar="PER_MINUTE", type=float, default=MOST_RATE, help="The last rate to try.")
     @click.option(
-        "--step-seconds", "seconds", type=int, help="How long each rate is measured; a quarter more is to warm up."
+        "--scenario",
+        metavar="SCENARIO",
+        default=KNEE,
+        show_default=True,
+        help="Whose requests are sent: a name, or the path of a .toml file.",
     )
-    @sending(aims_at)
+    @click.option(
+        "--from",
+        "rate_per_minute",
+        metavar="PER_MINUTE",
+        type=float,
+        help="The first rate to try. [default: the scenario's]",
+    )
+    @click.option(
+        "--to",
+        "most",
+        metavar="PER_MINUTE",
+        type=float,
+        default=MOST_RATE,
+        help=f"The last rate to try. [default: {MOST_RATE:,}]",
+    )
+    @click.option(
+        "--step-seconds",
+        "seconds",
+        metavar="SECONDS",
+        type=int,
+        help="How long each rate is measured; a quarter more is to warm up. [default: the scenario's length]",
+    )
+    @sending(told)
     @click.pass_context
     def knee(context: click.Context, /, scenario: str, most: float, **flags: Any) -> None:
         """Find the highest rate that meets the targets, and what runs out beyond it.

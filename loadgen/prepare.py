@@ -123,7 +123,7 @@ class Preparation:
             return told
         if step == "register" and answer.status == _CONFLICT:
             return f"{told}: the users of this run exist already; give it another --run-id"
-        return f"{told}: is this Gatewatch?"
+        return f"{told}: is this Gatewatch? For another service a scenario names its own requests, [request.NAME]"
 
 
 def _wait_asked(retry_after: bytes) -> float:

@@ -11,6 +11,7 @@ from rich.console import Console
 from loadgen.cli import Refused, exit_code
 from loadgen.errors import LoadError
 from loadgen.files import write_whole
+from loadgen.flags import ALONE
 from loadgen.history import find_result, read_result
 from loadgen.report import print_report
 from loadgen.reports import rendered, wanted
@@ -26,13 +27,15 @@ RUN is the id of a run, its folder or its result.json; the latest if none is nam
 """
 
 
-def report_command(data_dir: Callable[[], Path] = lambda: Path(".data")) -> click.Command:
-    """Return the command; ``data_dir`` is where runs are if no flag says it."""
+def report_command(
+    data_dir: Callable[[], Path] = lambda: Path(ALONE.data_dir), *, kept_in: str = ALONE.data_dir
+) -> click.Command:
+    """Return the command; ``data_dir`` and ``kept_in`` are those of `compare_command`."""
     path = click.Path(path_type=Path)
 
     @click.command(name=REPORT, help=_HELP)
     @click.argument("run", required=False)
-    @click.option("--data-dir", "folder", metavar="DIR", type=path, help="Runs are in DIR/runs.")
+    @click.option("--data-dir", "folder", metavar="DIR", type=path, help=f"Runs are in DIR/runs. [default: {kept_in}]")
     @click.option("--html", metavar="FILE", type=path, help="Leave the page here, and not in the run's folder.")
     @click.option("--junit", metavar="FILE", type=path, help="Leave the verdicts as JUnit XML here.")
     @click.pass_context

@@ -114,12 +114,13 @@ def _too_many(server_errors: int, allowed: int | None) -> str:
 def _reasons(status: RunStatus, allowed_error_rate: float) -> Iterable[str]:
     if status.errors > allowed_error_rate * status.completed:
         yield f"{status.errors / status.completed:.2%} of the requests failed, allowed {allowed_error_rate:.2%}"
+    few = [e for e in status.endpoints if e.verdict == "TOO FEW" and e.p95_interval is None]
+    if few:
+        yield f"too few requests to judge a p95: {', '.join(f'{endpoint.name} {endpoint.count}' for endpoint in few)}"
     for endpoint in status.endpoints:
         if endpoint.verdict == "FAIL":
             yield f"{endpoint.name}: p95 {duration(endpoint.p95)}, target {duration(endpoint.target)}"
-        elif endpoint.verdict == "TOO FEW" and endpoint.p95_interval is None:
-            yield f"{endpoint.name}: {endpoint.count} requests are too few to judge a p95"
-        elif endpoint.verdict == "TOO FEW":
+        elif endpoint.verdict == "TOO FEW" and endpoint not in few:
             yield (
                 f"{endpoint.name}: not clear, p95 {duration(endpoint.p95)} ({span(endpoint.p95_interval)}), "
                 f"target {duration(endpoint.target)}"

@@ -203,7 +203,7 @@ async def test_users_of_another_system_are_imported_once_and_can_log_in(
     assert (await cheap.rows())["users"] == 1
     assert (await take_over("--skip-invalid", "--dry-run"))[1] == "2,501 users can be imported"
     code, told, said = await take_over("--skip-invalid")
-    assert (code, told) == (0, "2,500 users imported, 1 were there already, 1 lines left out")
+    assert (code, told) == (0, "2,500 users imported, 1 was there already, 1 line left out")
     assert f"line 2501: {EMAIL} has an account already and stays as it is" in said
     rows = await cheap.rows()
     assert (rows["users"], rows["profiles"]) == (2501, 2501)

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from unit.loadgen.reporting import made
 
-from loadgen.cli import exit_code, load, load_command
+from loadgen.cli import exit_code, load_command
 from loadgen.errors import LoadError
 from loadgen.flags import Defaults
 from loadgen.target import Target
@@ -124,7 +124,7 @@ async def test_an_interrupted_run_ends_with_130(service: Any, serving: Serving, 
 
 
 def _refused(*arguments: str) -> str:
-    result = CliRunner().invoke(load, list(arguments))
+    result = CliRunner().invoke(load_command(), list(arguments))
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
@@ -223,8 +223,8 @@ def test_a_host_hands_in_its_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "says",
-    ["baseline (100 users, 1,000 req/min, 5 min)", "smoke", ".toml", "[default: http://127.0.0.1:8000]", "2 could not"],
+    ["baseline 100 users, 1,000 req/min, 5 min", "smoke", ".toml", "[default: http://127.0.0.1:8000]", "2 could not"],
 )
 def test_help_says_what_can_be_run_and_how_it_ends(says: str) -> None:
     """Whoever asks for help learns the scenarios, the default target and the exit codes."""
-    assert says in " ".join(CliRunner().invoke(load, ["--help"]).stdout.split())
+    assert says in " ".join(CliRunner().invoke(load_command(), ["--help"]).stdout.split())

@@ -148,7 +148,7 @@ def test_fewer_samples_than_it_takes_have_no_interval() -> None:
         trend=False,
     )
     assert status.endpoints[0].p95_interval is None
-    assert judged(status, SCENARIO).message == "login: 58 requests are too few to judge a p95"
+    assert judged(status, SCENARIO).message == "too few requests to judge a p95: login 58"
 
 
 def test_an_endpoint_that_is_not_clear_says_between_what() -> None:
