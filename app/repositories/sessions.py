@@ -24,17 +24,16 @@ BY_TOKEN = Statement(
     "session_by_token",
     """
     SELECT id AS session_id, user_id, created_at, expires_at, last_seen_at
-    FROM sessions WHERE token_hash = $1 AND (user_id = $2) IS TRUE
+    FROM sessions WHERE user_id = $2 AND token_hash = $1
     """,
 )
-"""IS TRUE keeps the index of user_id out of it: one user may have any number of sessions, a token has one."""
 
 WITH_USER = Statement(
     "session_with_profile",
     f"""
     SELECT s.id AS session_id, s.created_at, s.expires_at, s.last_seen_at, {USER_COLUMNS}
     FROM sessions s JOIN users u ON u.id = s.user_id JOIN profiles p ON p.user_id = u.id
-    WHERE s.token_hash = $1 AND (s.user_id = $2) IS TRUE
+    WHERE s.user_id = $2 AND s.token_hash = $1
     """,  # noqa: S608 - constants of ours
 )
 USER = Statement(
@@ -58,7 +57,7 @@ END = Statement(
     "session_end",
     """
     WITH pending AS (INSERT INTO pending_invalidations (id, cache_keys) VALUES ($2, $3::text[]))
-    DELETE FROM sessions WHERE token_hash = $1
+    DELETE FROM sessions WHERE user_id = $4 AND token_hash = $1
     """,
 )
 
@@ -160,10 +159,10 @@ class Sessions:
         )
         return cast("UUID", rows[0]["id"]) if rows else None
 
-    async def end(self, digest: bytes) -> None:
-        """End a session for good. Ending one that is over already is no error and still clears the cache."""
+    async def end(self, digest: bytes, user_id: UUID) -> None:
+        """End a session of a user for good. Ending one that is over already is no error and still clears the cache."""
         row, keys = self._ids(), [session_key(digest)]
-        await self._database.fetch(END, digest, row, keys)
+        await self._database.fetch(END, digest, row, keys, user_id)
         await self._invalidations.enforce(row, keys)
 
     async def forget(self, digest: bytes) -> None:

@@ -72,8 +72,8 @@ class SessionStore(Protocol):
     ) -> UUID | None:
         """Open a session and return its id; None when the account is gone, disabled, or has another hash by now."""
 
-    async def end(self, digest: bytes) -> None:
-        """End a session for good."""
+    async def end(self, digest: bytes, user_id: UUID) -> None:
+        """End a session of a user for good."""
 
     async def forget(self, digest: bytes) -> None:
         """Make sure that no cache knows a session that is over."""

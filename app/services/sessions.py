@@ -65,7 +65,7 @@ class SessionService:
             # Who tries again after InvalidationPending must not hear "no such session" while a cache still knows it.
             await self._sessions.forget(token.digest)
             raise
-        await self._completion.run(self._sessions.end(token.digest))
+        await self._completion.run(self._sessions.end(token.digest, token.user_id))
 
     def _valid(self, session: Session | None) -> Session:
         if not self._is_valid(session, self._clock()):

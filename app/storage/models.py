@@ -49,7 +49,11 @@ class Profile(Model):
 
 
 class Session(Model):
-    """A login. Only the SHA-256 of the token's secret is kept."""
+    """A login. Only the SHA-256 of the token's secret is kept.
+
+    A token is a user and a secret, and its index is of both: one user's lie on one page of it, whichever way they are
+    looked for.
+    """
 
     id = fields.UUIDField(primary_key=True)
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
@@ -67,11 +71,8 @@ class Session(Model):
 
         table = "sessions"
         table_description = "Logins"
-        constraints = (UniqueConstraint(fields=("token_hash",), name="idx_sessions_token"),)
-        indexes = (
-            Index(fields=("user_id",), name="idx_sessions_user_id"),
-            Index(fields=("expires_at",), name="idx_sessions_expires_at"),
-        )
+        constraints = (UniqueConstraint(fields=("user_id", "token_hash"), name="idx_sessions_token"),)
+        indexes = (Index(fields=("expires_at",), name="idx_sessions_expires_at"),)
 
 
 class PendingInvalidation(Model):

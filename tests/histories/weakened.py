@@ -63,10 +63,10 @@ def answers_before_the_delete(patch: pytest.MonkeyPatch) -> None:
 def deletes_before_the_write(patch: pytest.MonkeyPatch) -> None:
     """Rule 1: tell the cache of a logout first, then write it."""
 
-    async def end(self: Sessions, digest: bytes) -> None:
+    async def end(self: Sessions, digest: bytes, user_id: UUID) -> None:
         keys = [session_key(digest)]
         await self._invalidations.clear(keys)
-        await self._database.fetch(END, digest, new_id(), keys)
+        await self._database.fetch(END, digest, new_id(), keys, user_id)
 
     patch.setattr(Sessions, "end", end)
 

@@ -157,7 +157,7 @@ async def test_a_lookup_uses_its_index(many: asyncpg.Connection[Any]) -> None:
         ("idx_users_email", BY_EMAIL, ("7@example.org",)),
         ("idx_sessions_token", BY_TOKEN, (b"x", SOMEBODY)),
         ("idx_sessions_token", WITH_USER, (b"x", SOMEBODY)),
-        ("idx_sessions_user_id", OF_USER, (SOMEBODY, FIRST_ID, NOW, NOW, PAGE)),
+        ("idx_sessions_token", OF_USER, (SOMEBODY, FIRST_ID, NOW, NOW, PAGE)),
         ("idx_sessions_expires_at", EXPIRED_SESSIONS, (NOW, PAGE)),
     ]
     for index, statement, values in lookups:
