@@ -84,7 +84,7 @@ class Telemetry:
         self.recorder = Recorder(
             instance=instance, clock=clock, bounds=bounds_of(slo), targets=targets, release=version
         )
-        self.recorder.sampling = head_sampling(environment)
+        self.recorder.sampling = head_sampling(environment, warn=first)
         self.recorder.propagation = propagation_from(environment, warn=first)
         self.protocol: type[WebSocketProtocol] = hook(self.recorder) if self.enabled else WebSocketProtocol
         self.feed = FleetStore(
@@ -174,7 +174,8 @@ class Telemetry:
         url = endpoint(self._environment, "traces")
         self._outside = OutsideSpans(url) if url else None
         resource = resource_of(*self._resource_of, self.recorder.worker, self._environment)
-        spans = provider.join(resource, sampler_from(self._environment), self._outside.put if self._outside else None)
+        sampler = sampler_from(self._environment, warn=False)  # it was warned of when the recorder was made
+        spans = provider.join(resource, sampler, self._outside.put if self._outside else None)
         sink = self._otlp.span_sink if self._otlp is not None else None
         if self.recorder.keeper is not None and sink is not None:
             # Another provider's spans are exported by that.

@@ -257,6 +257,9 @@ def warnings_of(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for every variable that asks for what is not done; for what is exported only."""
     exported = [signal.upper() for signal in ("traces", "metrics") if endpoint(environment, signal)]
     names = ["OTEL_EXPORTER_OTLP_PROTOCOL", *(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL" for signal in exported)]
+    for signal in exported:
+        if not str(endpoint(environment, signal.lower())).startswith(("http://", "https://")):
+            yield f"OTLP {signal.lower()} cannot be exported, their endpoint is no http or https URL"
     for name in names if exported else ():
         asked = environment.get(name, "").strip()
         if asked not in {"", _PROTOCOL}:

@@ -137,9 +137,9 @@ class HeadSampling(msgspec.Struct, frozen=True):
         return Trace(trace_id=f"{secrets.token_hex(8)}{low:016x}")
 
 
-def head_sampling(environment: Mapping[str, str]) -> HeadSampling:
+def head_sampling(environment: Mapping[str, str], *, warn: bool = True) -> HeadSampling:
     """Return what ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` ask for."""
-    sampler = sampler_from(environment)
+    sampler = sampler_from(environment, warn=warn)
     parents = isinstance(sampler, ParentBased)
     root = sampler._root if isinstance(sampler, ParentBased) else sampler  # noqa: SLF001 - it does not tell otherwise
     if isinstance(root, TraceIdRatioBased):
@@ -147,8 +147,8 @@ def head_sampling(environment: Mapping[str, str]) -> HeadSampling:
     return HeadSampling(float(root is ALWAYS_ON), parents)
 
 
-def sampler_from(environment: Mapping[str, str]) -> Sampler:
-    """Return the SDK's sampler that ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` name; an unknown one is the default.
+def sampler_from(environment: Mapping[str, str], *, warn: bool = True) -> Sampler:
+    """Return the SDK's sampler that ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` name; an unknown one is the default, with a warning.
 
     The default is to obey the caller and to keep one request in a hundred otherwise: unlike the specification's, which
     keeps all, it costs next to nothing.
@@ -163,7 +163,9 @@ def sampler_from(environment: Mapping[str, str]) -> Sampler:
         try:
             return _RATIO_SAMPLERS[name](float(environment.get("OTEL_TRACES_SAMPLER_ARG", "").strip() or "1"))
         except ValueError:
-            _logger.warning("OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1; sampling every trace")
+            if warn:
+                _logger.warning("OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1; sampling every trace")
             return _RATIO_SAMPLERS[name](1.0)
-    _logger.warning("OTEL_TRACES_SAMPLER names no sampler of the SDK; using parentbased_traceidratio with 0.01")
+    if warn:
+        _logger.warning("OTEL_TRACES_SAMPLER names no sampler of the SDK; using parentbased_traceidratio with 0.01")
     return default

@@ -39,6 +39,7 @@ _PREFERENCE = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
             {"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"},
             ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"],
         ),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4318"}, ["OTLP traces cannot be exported"]),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, _PREFERENCE: "lowmemory"}, []),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": _TO, _PREFERENCE: "exotic"}, [f"{_PREFERENCE} is none of cumulative"]),
         *(
@@ -51,5 +52,5 @@ _PREFERENCE = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
     ],
 )
 def test_what_cannot_be_obeyed_is_named(environment: dict[str, str], names: list[str]) -> None:
-    """A warning each for another protocol and for an interval that is none, and none where nothing is exported."""
+    """A warning each for another protocol, an interval that is none and an endpoint that is no URL, and none where nothing is exported."""
     assert [re.split("[=,]", warning)[0] for warning in warnings_of(environment)] == names

@@ -78,8 +78,10 @@ def test_the_named_sampler_is_the_sdks(name: str, argument: str, description: st
 
 
 def test_an_unusable_sampler_is_the_default(caplog: pytest.LogCaptureFixture) -> None:
-    """A name or ratio that cannot be used is said once; a sampler is then the default, a ratio everything."""
+    """A name or ratio that cannot be used is said by one worker; a sampler is then the default, a ratio everything."""
     with caplog.at_level(logging.WARNING):
+        head_sampling({"OTEL_TRACES_SAMPLER": "sometimes"}, warn=False)
+        head_sampling({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"}, warn=False)
         assert "{0.01}" in sampler_from({"OTEL_TRACES_SAMPLER": "sometimes"}).get_description()
         ratio = sampler_from({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "7"})
     assert ratio.get_description() == "TraceIdRatioBased{1.0}"
