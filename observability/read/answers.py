@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
+    from observability.read.turns import Turns
+
 T = TypeVar("T")
 
 MOST_ANSWERS = 128
@@ -15,9 +17,6 @@ MOST_ANSWERS = 128
 
 MOST_TABLES = 24
 """Tables of columns kept at most, of up to 360 columns each; past it the one longest not asked for is forgotten."""
-
-_TURN = 4
-"""Columns computed before the loop gets its turn: some milliseconds' work."""
 
 
 class Answers:
@@ -56,7 +55,8 @@ async def _awaited(compute: Callable[[], Awaitable[T]]) -> T:
 class Tables:
     """Columns of charts by table, length and end, each computed once: what is over does not change."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._tables: dict[tuple[Hashable, int], dict[int, Any]] = {}
 
     async def get(self, name: Hashable, wanted: range, make: Callable[[int], T]) -> list[T]:
@@ -66,10 +66,11 @@ class Tables:
         self._tables[key] = table
         while len(self._tables) > MOST_TABLES:
             del self._tables[next(iter(self._tables))]
-        for turn, end in enumerate([end for end in wanted if end not in table]):
-            table[end] = make(end)
-            if turn % _TURN == _TURN - 1:
-                await asyncio.sleep(0)
+        if missing := [end for end in wanted if end not in table]:
+            async with self._turns:
+                for end in missing:
+                    table[end] = make(end)
+                    await self._turns.pause()
         # News that came meanwhile may have dropped some.
         return [table[end] if end in table else make(end) for end in wanted]
 

@@ -46,14 +46,13 @@ def heard_lately(ledger: Ledger, second: int) -> bool:
     return any(ledger.history.fine.heard(second - ago) for ago in range(_SILENT))
 
 
-def column_at(ledger: Ledger, second: int, internal: Sequence[str] = ()) -> Column:
+def column_at(ledger: Ledger, second: int) -> Column:
     """Return the column of the second that ends at ``second``; unknown where no worker was heard for three."""
     if not heard_lately(ledger, second):
         return Column(at=second)
-    tier = ledger.history.fine
-    trailing = tuple(tier.heads(second - TRAILING, second))
-    rate = float(total_in(tier.heads(second - 1, second), internal).count)
-    return _column(ledger, second, TRAILING, trailing, rate, internal)
+    trailing = tuple(ledger.briefs.within(second - TRAILING, second))
+    rate = float(total_in(ledger.briefs.within(second - 1, second), ()).count)
+    return _column(ledger, second, TRAILING, trailing, rate, ())
 
 
 def column_of_step(ledger: Ledger, end: int, step: int, internal: Sequence[str] = ()) -> Column:

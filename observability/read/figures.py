@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from observability.model import CacheCounts, Slo
-from observability.read.ledger import SILENT, Ledger, second_of
+from observability.read.ledger import SILENT, Ledger
 from observability.read.slot import Sum
-from observability.read.stretch import Stretch
+from observability.read.stretch import Stretch, where
 from observability.read.tally import Tally, merged, server_growth, tallies, total_of
 from observability.read.view import (
     CacheView,
@@ -51,11 +51,9 @@ def present(ledger: Ledger, now: float) -> float:
 
 def last_minute(ledger: Ledger, now: float) -> Stretch:
     """Return what was done in the minute that ends at the newest snapshot, without its inside."""
-    end = present(ledger, now)
-    last = second_of(end)
-    slots = (tier.head(label) for tier, label in ledger.history.mixed(last - int(WINDOW), last))
-    minute = Sum.of_heads(slot for slot in slots if slot is not None)
-    return Stretch(minute, max(end - WINDOW, minute.begin), end)
+    minute = where(ledger, int(WINDOW), present(ledger, now))
+    slots = (tier.head(label) for tier, label in minute.slots)
+    return minute.of(Sum.of_heads(slot for slot in slots if slot is not None))
 
 
 def view_of(

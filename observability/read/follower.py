@@ -6,16 +6,17 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from observability.read.history import FINE_SECONDS, HOUR, TEN
-from observability.read.stream import Entry, count_entries, read_entries
+from observability.read.stream import Entry, count_entries, read_entries, snapshot_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from observability.model.stream import Commands
     from observability.read.ledger import Ledger
+    from observability.read.turns import Turns
 
 _BATCH = 50
-"""Entries read at once: about ten milliseconds of decoding before the loop gets its turn."""
+"""Entries read at once."""
 
 _MOST_BACKFILL = 5_000
 """Entries of each stream read at most when starting late; of a fleet so large that they do not reach back as far as
@@ -31,10 +32,11 @@ _AHEAD = 60
 class Follower:
     """Reads two streams into a ledger: the one of every second, and for the older past the one of every ten."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float], *, key: str, coarse_key: str) -> None:
+    def __init__(self, ledger: Ledger, clock: Callable[[], float], turns: Turns, *, key: str, coarse_key: str) -> None:
         self.ignored = 0
         self._ledger = ledger
         self._clock = clock
+        self._turns = turns
         self._key = key
         self._coarse_key = coarse_key
         self._last_id = b""
@@ -53,13 +55,11 @@ class Follower:
                 start = b"(" + self._last_id
             if len(entries) < _BATCH:
                 return
-            await asyncio.sleep(0)
 
     async def _read_past(self, redis: Commands, start: bytes, end: bytes) -> None:
         """Read the next entries of the coarse stream; what could not be read in time is read on at the next refresh."""
         entries = await self._read_batch(redis, self._coarse_key, start, b"(" + end, fine=False)
         self._past = (b"(" + entries[-1][0], end) if len(entries) == _BATCH else None
-        await asyncio.sleep(0)
 
     async def _read_batch(
         self, redis: Commands, key: str, start: bytes, end: bytes = b"+", *, fine: bool = True
@@ -68,11 +68,14 @@ class Follower:
         async with asyncio.timeout(_READ_TIMEOUT):
             entries = await read_entries(redis, key, start, _BATCH, end)
         latest = self._clock() + _AHEAD
-        for _, snapshot in entries:
-            if snapshot is None or snapshot.taken > latest:
-                self.ignored += 1
-            else:
-                self._ledger.ingest(snapshot, fine=fine)
+        async with self._turns:
+            for _, raw in entries:
+                snapshot = snapshot_in(raw)
+                if snapshot is None or snapshot.taken > latest:
+                    self.ignored += 1
+                else:
+                    self._ledger.ingest(snapshot, fine=fine)
+                await self._turns.pause()
         return entries
 
     async def _start(self, redis: Commands) -> bytes:

@@ -5,6 +5,7 @@ Never negative: a growth that would be raises CountsFell, because one of the two
 
 from __future__ import annotations
 
+from itertools import compress
 from operator import sub
 from typing import TYPE_CHECKING
 
@@ -67,15 +68,14 @@ def minus(later: Distribution, earlier: Distribution) -> Distribution:
     if shift < 0 or shift + len(before) > len(after):
         raise CountsFell("a histogram has lost counts")
     counts = [*after[:shift], *map(sub, after[shift:], before), *after[shift + len(before) :]]
-    first, last = 0, len(counts)
-    while first < last and not counts[first]:
-        first += 1
-    while first < last and not counts[last - 1]:
-        last -= 1
-    grown = tuple(counts[first:last])
-    if grown and min(grown) < 0:
+    total, size = max(0.0, later.total - earlier.total), len(counts)
+    first = next(compress(range(size), counts), None)
+    if first is None:
+        return Distribution(total=total)
+    if min(counts) < 0:
         raise CountsFell("a histogram has lost counts")
-    return Distribution(later.offset + first if grown else 0, grown, max(0.0, later.total - earlier.total))
+    last = size - next(compress(range(size), reversed(counts)))
+    return Distribution(later.offset + first, tuple(counts[first:last]), total)
 
 
 def grown(later: int, earlier: int) -> int:
@@ -118,6 +118,17 @@ def pool_of(later: PoolCounts, earlier: PoolCounts | None, seconds: float) -> Po
         max(0.0, later.busy - before.busy),
         later.size * seconds,
         minus(later.wait, before.wait),
+    )
+
+
+def less_of(whole: PoolSlot, part: PoolSlot) -> PoolSlot:
+    """Return what the rest of a pool's slots say. Raises CountsFell."""
+    return PoolSlot(
+        whole.name,
+        grown(whole.timeouts, part.timeouts),
+        max(0.0, whole.busy - part.busy),
+        max(0.0, whole.offered - part.offered),
+        minus(whole.wait, part.wait),
     )
 
 

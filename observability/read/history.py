@@ -40,6 +40,9 @@ _head_decoder = msgspec.msgpack.Decoder(SlotHead)
 
 S = TypeVar("S", bound=SlotHead)
 
+Mark = bytes | Slot
+"""A slot as it is kept: another object as soon as anything was added to it."""
+
 
 class Tier:
     """Slots of one length. ``seconds`` is how far they reach back, ``most_bytes`` what they may take."""
@@ -48,6 +51,8 @@ class Tier:
         self.step = step
         self.newest = 0
         """The end of the newest slot; 0 before there is one."""
+        self.dropped = 0
+        """The end of the newest slot that there was no room for."""
         self.bytes = 0
         self._seconds = seconds
         self._most_bytes = most_bytes
@@ -86,7 +91,17 @@ class Tier:
 
     def head(self, end: int) -> SlotHead | None:
         """Return what most readers need of the slot that ends at a second, which takes less time, or None."""
-        return self._read(end, self._heads, _head_decoder)
+        whole = self._slots.get(end) if end in self._sealed else None
+        return whole or self._read(end, self._heads, _head_decoder)
+
+    def mark(self, end: int) -> Mark | None:
+        """Return the slot that ends at a second as it is kept, or None."""
+        total = self._open.get(end)
+        return self._sealed.get(end) if total is None else total.freeze()
+
+    def read(self, mark: Mark) -> Slot:
+        """Return the slot that a mark is of."""
+        return mark if isinstance(mark, Slot) else _decoder.decode(mark)
 
     def heard(self, end: int) -> bool:
         """Return whether there is a slot that ends at a second."""
@@ -129,7 +144,9 @@ class Tier:
         raw = self._sealed[end] = _encoder.encode(self._open.pop(end).freeze())
         self.bytes += len(raw)
         while self.bytes > self._most_bytes:
-            self.bytes -= len(self._sealed.pop(min(self._sealed)))
+            oldest = min(self._sealed)
+            self.dropped = max(self.dropped, oldest)
+            self.bytes -= len(self._sealed.pop(oldest))
 
     def _forget(self, oldest: int) -> None:
         for end in [end for end in self._sealed if end <= oldest]:
@@ -144,15 +161,22 @@ class History:
     def __init__(self) -> None:
         self.fine = Tier(1, FINE_SECONDS, MOST_FINE_BYTES)
         self.coarse = Tier(TEN, HOUR, MOST_COARSE_BYTES)
+        self._tens_alone = 0
+        """The latest second up to which something was added to no single one."""
 
     def add(self, second: int, slot: Slot, *, fine: bool = True) -> None:
         """Add what a worker did up to a second; not ``fine`` when it was heard of only once in ten seconds."""
         if fine:
             self.fine.add(second, slot)
+        else:
+            self._tens_alone = max(self._tens_alone, second)
         self.coarse.add(second, slot)
 
     def mixed(self, begin: int, end: int) -> Iterator[tuple[Tier, int]]:
-        """Yield where (begin, end] is to be found: tens of seconds that lie in it, and single ones before and after."""
+        """Yield where (begin, end] is to be found: in single seconds, or where these do not tell all, in tens of them between some."""
+        if begin >= max(self._tens_alone, self.fine.dropped):
+            yield from ((self.fine, label) for label in self.fine.ends(begin, end))
+            return
         first, last = self.coarse.end_of(begin), end // TEN * TEN
         if first >= last:
             first = last = end

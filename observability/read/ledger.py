@@ -14,6 +14,7 @@ import msgspec
 from observability.model import PARTS, Distribution, RedisServer, Snapshot
 from observability.model.anatomy import BANDS_PER_DOUBLING
 from observability.model.histogram import LOWEST_INDEX, SCALE, SIZE
+from observability.read.brief import Briefs
 from observability.read.chronicle import Chronicle
 from observability.read.history import FINE_SECONDS, HOUR, TEN, History
 from observability.read.slot import CountsFell, Slot, between
@@ -49,6 +50,7 @@ class Ledger:
     def __init__(self, internal: Sequence[str] = ()) -> None:
         self.tracks: dict[str, Track] = {}
         self.history = History()
+        self.briefs = Briefs(self.history.fine, internal)
         self.chronicle = Chronicle()
         self.redis: deque[tuple[int, RedisServer]] = deque(maxlen=FINE_SECONDS + _MINUTE)
         """The Redis server each second, and for the hour below every ten seconds."""
@@ -184,6 +186,5 @@ def _sound_band(band: Band) -> bool:
         _LOWEST_BAND <= band.index < _LOWEST_BAND + _BANDS
         and band.count >= 0
         and len(band.parts) == len(PARTS)
-        and math.isfinite(band.total)
-        and all(map(math.isfinite, band.parts))
+        and math.isfinite(sum(band.parts, band.total))
     )

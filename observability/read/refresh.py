@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from observability.model import Snapshot
     from observability.model.stream import Commands
     from observability.read.board import Board
+    from observability.read.turns import Turns
 
 _TIMEOUT = 3.0
+"""Seconds after which what was read of a long past has to do for now; each answer of Redis has a shorter time of its own."""
 
 MOST_HELD = 60
 """Own snapshots, one a second, that wait for somebody who wants to see them."""
@@ -36,6 +38,7 @@ class Known:
         clock: Callable[[], float],
         internal: Sequence[str],
         news: Callable[[], Awaitable[None]],
+        turns: Turns,
         *,
         key: str,
         coarse_key: str,
@@ -50,7 +53,8 @@ class Known:
         self._fleet_board: Board | None = None
         self._clock = clock
         self._news = news
-        self._follower = Follower(self._fleet, clock, key=key, coarse_key=coarse_key)
+        self._turns = turns
+        self._follower = Follower(self._fleet, clock, turns, key=key, coarse_key=coarse_key)
         self._refreshed = -math.inf
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -108,9 +112,11 @@ class Known:
     async def _refresh(self) -> None:
         try:
             self.reason = await self._read()
-            while self.reason and self._held:
-                self._take_in()
-                await asyncio.sleep(0)
+            if self.reason:
+                async with self._turns:
+                    while self._held:
+                        self._take_in()
+                        await self._turns.pause()
             await self._news()
         finally:
             self._refreshed = self._clock()
@@ -126,12 +132,13 @@ class Known:
         """Read what is new in the stream; return the empty string, or in words why the fleet cannot be shown."""
         if self.redis is None:
             return "Redis is not connected"
+        whole = asyncio.timeout(_TIMEOUT)
         try:
-            async with asyncio.timeout(_TIMEOUT):
+            async with whole:
                 await self._follower.read(self.redis)
                 self._fleet_board = decode_board(await self.redis.execute_command("GET", BOARD_KEY))
         except TimeoutError:
-            return "Redis does not answer in time"
+            return "the past is still being read" if whole.expired() else "Redis does not answer in time"
         except Exception as error:  # noqa: BLE001 - a handed-in client may raise anything; the reason is shown instead
             return f"Redis cannot be read ({type(error).__name__})"
         now = self._clock()

@@ -5,6 +5,7 @@ Never negative, never doubled: a difference is taken between two states of the s
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ from observability.read.growth import (
     cache_of,
     hashing_of,
     kept_of,
+    less_of,
     minus,
     operations_of,
     plus,
@@ -82,7 +84,10 @@ class Sum:
         self.hashing: HashCounts | None = None
         self.loop_lag = Histogram()
         self.inside = InsideSum(most)
+        self.folded = False
+        """Whether there were more series than it holds: then nothing can be taken out of it again."""
         self._most = most
+        self._tellers: Counter[str] = Counter()
         self._frozen: Slot | None = None
 
     @classmethod
@@ -105,6 +110,30 @@ class Sum:
         """Add a slot."""
         self.add_head(slot)
         self.inside.add(slot)
+        self.folded = self.folded or self.inside.folded
+
+    def remove(self, slot: Slot) -> None:
+        """Take a slot out that was added; since when the rest is measured is for the caller to say."""
+        self._frozen = None
+        self.snapshots -= slot.snapshots
+        for counts in slot.requests:
+            key: Key = (counts.method, counts.route, counts.status, counts.error)
+            if (series := self.requests.get(key)) is not None:
+                series.subtract(counts.duration)
+                if not any(series.buckets):
+                    del self.requests[key]
+        for cache in slot.caches:
+            self._tellers[cache.family] -= 1
+            if self._tellers[cache.family]:
+                self.caches[cache.family] = cache_of(self.caches[cache.family], cache)
+            else:
+                del self.caches[cache.family]
+        for pool in slot.pools:
+            self.pools[pool.name] = less_of(self.pools[pool.name], pool)
+        if slot.hashing and self.hashing:
+            self.hashing = hashing_of(self.hashing, slot.hashing)
+        self.loop_lag.subtract(slot.loop_lag)
+        self.inside.remove(slot)
 
     def add_head(self, slot: SlotHead) -> None:
         """Add what most readers need of a slot."""
@@ -115,12 +144,14 @@ class Sum:
             key: Key = (counts.method, counts.route, counts.status, counts.error)
             if key not in self.requests and len(self.requests) >= self._most:
                 key = ("_OTHER", "(other)", counts.status // 100 * 100, "")
+                self.folded = True
             if (series := self.requests.get(key)) is None:
                 series = self.requests[key] = Histogram()
             series.add(counts.duration)
         for cache in slot.caches:
             known = self.caches.get(cache.family)
             self.caches[cache.family] = _caches(cache, known) if known else cache
+            self._tellers[cache.family] += 1
         for pool in slot.pools:
             held = self.pools.get(pool.name)
             self.pools[pool.name] = _pools(pool, held) if held else pool

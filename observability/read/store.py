@@ -7,20 +7,25 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from observability.model.stream import COARSE_KEY, STREAM_KEY
 from observability.read.answers import Answers, Tables
 from observability.read.board import with_board
 from observability.read.columns import Column, column_at, column_of_step, series_of
-from observability.read.figures import empty_view, last_minute, present, view_of
+from observability.read.detail import Period
+from observability.read.figures import empty_view, present, view_of
 from observability.read.happenings import happened
 from observability.read.history import FINE_SECONDS, HOUR, TEN
 from observability.read.notes import Notes
 from observability.read.refresh import Known
 from observability.read.route import UNMATCHED, route_column, route_detail
 from observability.read.stores import operation_views, store_column, store_columns
-from observability.read.stretch import FINE_STRETCH, Stretch, add_up
+from observability.read.stretch import FINE_STRETCH, where
 from observability.read.traces import Traces
 from observability.read.trend import TREND_SECONDS, p95s, trends_of
+from observability.read.turns import Turns
+from observability.read.window import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
         Annotation,
         BlockedView,
         OperationView,
-        Period,
         RouteDetail,
         StoreColumns,
         TraceFilter,
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from observability.read.figures import Trends
     from observability.read.history import Tier
     from observability.read.ledger import Ledger
+    from observability.read.stretch import Stretch, Where
     from observability.read.view import Series, View
 
 T = TypeVar("T")
@@ -51,8 +56,11 @@ MOST_SECONDS = 300
 WINDOWS = (60, 300, 900, 3600)
 """Seconds that a view may be over."""
 
-_PER_LOOK = 300
-"""Of a window so long what was done is added up once a second; of longer ones as much less often, for the same work."""
+_OFTEN = ((60, 1.0), (300, 2.0), (HOUR, 5.0))
+"""How often what was done is looked at anew, in seconds, for windows up to so long."""
+
+_PRESENT = ("at", "age", "redis", "workers", "database_cpu", "alerts", "transitions", "alerts_at")
+"""What of a view is of this moment, whatever its window."""
 
 
 class FleetStore:
@@ -77,11 +85,13 @@ class FleetStore:
         self._internal = tuple(internal)
         self._clock = clock
         self._off = off
-        self._known = Known(clock, internal, self._look, key=key, coarse_key=coarse_key)
+        self._turns = Turns()
+        self._known = Known(clock, internal, self._look, self._turns, key=key, coarse_key=coarse_key)
         self._views: dict[int, View] = {}
         self._trends: Trends = {}
         self._answers = Answers(clock)
-        self._tables = Tables()
+        self._tables = Tables(self._turns)
+        self._windows = Windows(self._turns, clock)
         self._notes = Notes()
         self._traces = Traces()
         self._shown = self._known.ledger
@@ -119,10 +129,13 @@ class FleetStore:
         """
         await self._refresh()
         window = next((w for w in WINDOWS if w >= window), WINDOWS[-1])
-        if window not in self._views and not self._off:
-            stretch = await self._stretch(window, None)
-            self._views[window] = self._view(stretch)
-        return self._views.get(window) or empty_view(self._clock(), self._off or self._known.reason)
+        minute = self._views.get(WINDOWS[0])
+        if minute is None:
+            return empty_view(self._clock(), self._off or self._known.reason)
+        if window not in self._views:
+            view = await self._over("view", Period(window), self._view)
+            self._views[window] = msgspec.structs.replace(view, **{name: getattr(minute, name) for name in _PRESENT})
+        return self._views[window]
 
     async def series(
         self, since: float = 0.0, seconds: int = MOST_SECONDS, step: int = 1, until: float | None = None
@@ -147,7 +160,7 @@ class FleetStore:
     async def operations(self, period: Period) -> tuple[OperationView, ...]:
         """Return queries and commands over a period: those with a target in the target file's order, then the others, most time first."""
         await self._refresh()
-        return operation_views(await self._stretch(period.seconds, period.until), self._slo)
+        return await self._over("operations", period, lambda stretch: operation_views(stretch, self._slo))
 
     async def stores(self, period: Period) -> StoreColumns:
         """Return columns of caches, pool, hashing and Redis."""
@@ -195,11 +208,13 @@ class FleetStore:
         if ledger is not self._shown:
             self._shown, touched = ledger, 0
             self._answers.clear()
+            self._windows.clear()
         seconds = {1: FINE_SECONDS}
         self._tables.invalidate(math.inf if touched is None else touched, lambda step: now - seconds.get(step, HOUR))
         steps = await self._table("trend", self._wanted(TREND_SECONDS, TEN, None), partial(p95s, ledger))
         self._trends = trends_of(steps)
-        self._views = {WINDOWS[0]: self._view(last_minute(ledger, now))}
+        minute = Period(WINDOWS[0])
+        self._views = {minute.seconds: await self._windows.over(minute, self._where(minute), self._view)}
 
     def _view(self, stretch: Stretch) -> View:
         now, known = self._clock(), self._known
@@ -208,7 +223,6 @@ class FleetStore:
 
     async def _route(self, key: tuple[str, str], period: Period) -> RouteDetail | None:
         ledger = self._shown
-        stretch = await self._stretch(period.seconds, period.until)
         steps = period.step, _step_of_cells(period)
         columns, cells = [
             await self._table(
@@ -217,16 +231,23 @@ class FleetStore:
             for step in steps
         ]
         blocked = ledger.chronicle.blocked(*self._bounds(period))
-        return route_detail(key, stretch, columns, cells, steps[1], blocked, self._slo)
 
-    async def _stretch(self, seconds: int, until: float | None) -> Stretch:
-        """Return what was done over a period, added up once for all who ask."""
-        seconds, ledger = max(1, min(seconds, HOUR)), self._shown
+        def detail(stretch: Stretch) -> RouteDetail | None:
+            return route_detail(key, stretch, columns, cells, steps[1], blocked, self._slo)
+
+        return await self._windows.over(period, self._where(period), detail)
+
+    async def _over(self, what: str, period: Period, make: Callable[[Stretch], T]) -> T:
+        """Return what is made of all that was done over a period, once for all who ask."""
+        asked = (what, self._known.scope, period)
+        often = next(often for longest, often in _OFTEN if period.seconds <= longest or longest == HOUR)
+        return await self._answers.get(asked, often, partial(self._windows.over, period, self._where(period), make))
+
+    def _where(self, period: Period) -> Where:
+        ledger = self._shown
         end = present(ledger, self._clock())
-        end = end if until is None else min(until, end)
-        asked = ("stretch", self._known.scope, seconds, until)
-        compute = partial(add_up, ledger, seconds, end, past=until is not None)
-        return await self._answers.get(asked, max(1.0, seconds / _PER_LOOK), compute)
+        end = end if period.until is None else min(period.until, end)
+        return where(ledger, max(1, min(period.seconds, HOUR)), end, past=period.until is not None)
 
     async def _table(self, name: Hashable, wanted: range, make: Callable[[int], T]) -> list[T]:
         return await self._tables.get((name, self._known.scope), wanted, make)
@@ -250,7 +271,7 @@ class FleetStore:
 
 
 def _column(ledger: Ledger, step: int, internal: Sequence[str], end: int) -> Column:
-    return column_at(ledger, end, internal) if step == 1 else column_of_step(ledger, end, step, internal)
+    return column_at(ledger, end) if step == 1 else column_of_step(ledger, end, step, internal)
 
 
 def _step_of_cells(period: Period) -> int:

@@ -58,8 +58,8 @@ def store_column(ledger: Ledger, step: int, end: int) -> StoreColumn:
     else:
         if not heard_lately(ledger, end):
             return StoreColumn(end)
-        fine = ledger.history.fine
-        done, over = _stores(fine.within(end - 1, end)), _stores(fine.within(end - TRAILING, end))
+        within = ledger.briefs.within
+        done, over = _stores(within(end - 1, end)), _stores(within(end - TRAILING, end))
         length = float(TRAILING)
     known = max(1.0, end - max(end - length, over.begin))
     counted = known if step > 1 else 1.0

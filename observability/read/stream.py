@@ -8,14 +8,22 @@ from typing import Any
 from observability.model import Snapshot, SnapshotError, decode_snapshot
 from observability.model.stream import STREAM_FIELD, Commands
 
-Entry = tuple[bytes, Snapshot | None]
-"""An entry's id, and its snapshot unless it is torn, foreign or of another version."""
+Entry = tuple[bytes, Any]
+"""An entry's id, and its fields, in which ``snapshot_in`` finds the snapshot."""
 
 
 async def read_entries(redis: Commands, key: str, start: bytes, count: int, end: bytes = b"+") -> list[Entry]:
     """Return up to ``count`` entries from id ``start`` to ``end`` ("(" excludes it); raise whatever the client raises."""
     reply: Iterable[Any] = await redis.execute_command("XRANGE", key, start, end, "COUNT", count)
-    return [_entry(*item) for item in reply or ()]
+    return [(_identity(name), fields) for name, fields in reply or ()]
+
+
+def snapshot_in(fields: Any) -> Snapshot | None:
+    """Return an entry's snapshot; None when it is torn, foreign or of another version."""
+    try:
+        return decode_snapshot(_pairs(fields)[STREAM_FIELD])
+    except (KeyError, TypeError, SnapshotError):
+        return None
 
 
 async def count_entries(redis: Commands, key: str, start: bytes, most: int) -> int:
@@ -30,13 +38,6 @@ async def newest_fields(
     """Return the ids and one field of up to ``count`` entries before ``end``, newest first; b"" where there is no such field."""
     reply: Iterable[Any] = await redis.execute_command("XREVRANGE", key, end, b"-", "COUNT", count)
     return [(_identity(name), _pairs(fields).get(field, b"")) for name, fields in reply or ()]
-
-
-def _entry(name: Any, fields: Any) -> Entry:
-    try:
-        return _identity(name), decode_snapshot(_pairs(fields)[STREAM_FIELD])
-    except (KeyError, TypeError, SnapshotError):
-        return _identity(name), None
 
 
 def _identity(name: Any) -> bytes:

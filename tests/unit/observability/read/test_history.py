@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 
 import pytest
@@ -12,8 +13,10 @@ from observability.model import (
     SNAPSHOT_VERSION,
     Anatomy,
     Band,
+    CacheCounts,
     Distribution,
     Histogram,
+    Kept,
     Operation,
     RouteCounts,
     Snapshot,
@@ -24,9 +27,13 @@ from observability.read.columns import column_at, column_of_step
 from observability.read.history import FINE_SECONDS, HOUR, MOST_COARSE_BYTES, MOST_FINE_BYTES, TEN, Tier
 from observability.read.ledger import MEMORY_BYTES, MOST_WORKERS, Ledger
 from observability.read.slot import Slot, Sum
+from observability.read.stretch import where
+from observability.read.turns import Turns
+from observability.read.window import Window
 
 BEGIN = 1_000_000
 DURATIONS = (0.001, 0.004, 0.05, 0.3)
+FAST = 0.01
 
 
 def snapshot(worker: str, taken: float, done: list[float], started: float = 0.0) -> Snapshot:
@@ -35,7 +42,21 @@ def snapshot(worker: str, taken: float, done: list[float], started: float = 0.0)
     for seconds in done:
         histogram.record(seconds)
     counts = (RouteCounts("GET", "/a", 200, "", histogram.freeze()),) if done else ()
-    return Snapshot(SNAPSHOT_VERSION, "here", worker, 1, started, taken, requests=counts)
+    slow = sum(seconds > FAST for seconds in done)
+    bands = [Band(index, count, 0.1 * count, (0.0,) * 6) for index, count in ((-17, len(done) - slow), (-4, slow))]
+    return Snapshot(
+        SNAPSHOT_VERSION,
+        "here",
+        worker,
+        1,
+        started,
+        taken,
+        requests=counts,
+        caches=(CacheCounts(f"family {worker}", hits=len(done)),),
+        anatomy=(Anatomy("GET", "/a", tuple(band for band in bands if band.count)),) if done else (),
+        operations=tuple(Operation("postgresql", "query", c.duration, items=slow) for c in counts),
+        kept=Kept(slow=slow),
+    )
 
 
 @st.composite
@@ -88,6 +109,32 @@ def test_who_was_forgotten_is_not_counted_again(made: list[list[Snapshot]], data
     most = sum(snap.requests[0].duration.count for life in made for snap in life[-1:] if snap.requests)
     done = Sum.of(ledger.history.coarse.within(BEGIN - TEN, BEGIN + 100))
     assert sum(counts.duration.count for counts in done.series()) <= most
+
+
+@settings(max_examples=60, deadline=None)
+@given(lives(), st.data())
+def test_a_sum_that_moves_on_is_the_sum_of_what_is_there(made: list[list[Snapshot]], data: st.DataObject) -> None:
+    """What was added and taken out in whatever order, late snapshots among it, leaves what adding up anew would give."""
+    ledger, turns, window = Ledger(), Turns(), Window()
+
+    async def follow() -> None:
+        for snap in data.draw(st.lists(st.sampled_from([snap for life in made for snap in life]), max_size=60)):
+            ledger.ingest(snap, fine=data.draw(st.booleans()))
+            newest = ledger.newest or 0.0
+            there = where(ledger, data.draw(st.sampled_from([3, 12, 60])), newest, past=data.draw(st.booleans()))
+            anew = Sum.of(tier.read(mark) for tier, end in there.slots if (mark := tier.mark(end)) is not None)
+            frozen = await window.sum(there.slots, turns, Sum.freeze)
+            assert _plain(frozen) == _plain(anew.freeze())
+
+    asyncio.run(follow())
+
+
+def _plain(slot: Slot) -> tuple[object, ...]:
+    """Return what must be the same: all but rounding."""
+    series = {(c.method, c.route, c.status): (c.duration.offset, c.duration.counts) for c in slot.requests}
+    anatomy = {(a.route, band.index): band.count for a in slot.anatomy for band in a.bands}
+    operations = {o.name: (o.duration.counts, o.errors, o.items) for o in slot.operations}
+    return slot.begin, slot.snapshots, series, anatomy, operations, set(slot.caches), slot.kept, slot.loop_lag.counts
 
 
 def test_a_series_that_shrank_is_refused() -> None:

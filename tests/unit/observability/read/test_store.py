@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import time
 from typing import Any
 
-from observability.model import SNAPSHOT_VERSION, Slo, Snapshot, encode_snapshot
+import msgspec
+
+from observability.model import (
+    SNAPSHOT_VERSION,
+    Anatomy,
+    Band,
+    Distribution,
+    Operation,
+    RouteCounts,
+    Slo,
+    Snapshot,
+    decode_snapshot,
+    encode_snapshot,
+)
 from observability.model.stream import COARSE_KEY, STREAM_FIELD, STREAM_KEY
+from observability.read.detail import Period
+from observability.read.ledger import Ledger
 from observability.read.store import FleetStore
 from observability.record import Recorder
 
@@ -221,3 +238,58 @@ async def test_without_redis_the_feed_says_so() -> None:
     """A store without a client knows this worker alone."""
     view = await _store(None, Clock()).view()
     assert (view.scope, view.reason, view.age) == ("worker", "Redis is not connected", None)
+
+
+def _busy(second: int, taken: float) -> Snapshot:
+    """Return what a worker says that has done the same in each of ``second`` seconds: forty series, their anatomy, twenty queries."""
+    done = Distribution(-160, (second,) * 60, 0.3 * second)
+    bands = tuple(Band(index, 8 * second, 0.1 * second, (0.01 * second,) * 6) for index in range(-20, -12))
+    routes = [f"/route/{number}" for number in range(20)]
+    return msgspec.structs.replace(
+        snapshot("w", taken),
+        requests=tuple(RouteCounts("GET", route, status, "", done) for route in routes for status in (200, 503)),
+        anatomy=tuple(Anatomy("GET", route, bands) for route in routes),
+        operations=tuple(Operation("postgresql", f"query {number}", done) for number in range(20)),
+    )
+
+
+async def test_an_hour_that_is_looked_at_holds_nobody_up() -> None:
+    """While an hour is read, added up and drawn, no step of the loop takes half as long as a batch of the stream does."""
+    stream, clock = Stream(), Clock()
+    clock.now = 100_000.0
+    for second in range(1, 3600):
+        taken = clock.now - 3600 + second
+        if second % 10 == 0:
+            entry = (b"%d-0" % int(taken * 1000), {STREAM_FIELD: encode_snapshot(_busy(second, taken))})
+            stream.coarse.append(entry)
+        if second > 3200:
+            stream.add(_busy(second, taken))
+    steps: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            before = time.thread_time()  # not of others on the machine, nor of what collects other tests' garbage
+            await asyncio.sleep(0)
+            steps.append(time.thread_time() - before)
+
+    gc.disable()
+    watching = asyncio.create_task(watch())
+    try:
+        store = _store(stream, clock)
+        while (await store.view()).scope != "fleet":  # a slow machine reads on at the next look
+            clock.now += 1
+        await asyncio.gather(
+            store.view(3600),
+            store.series(),
+            store.stores(Period(3600)),
+            store.route("GET", "/route/1", Period(300)),
+        )
+        watching.cancel()
+        ledger, before = Ledger(), time.thread_time()
+        for _, fields in stream.entries[:50]:
+            ledger.ingest(decode_snapshot(fields[STREAM_FIELD]))
+        batch = time.thread_time() - before
+    finally:
+        gc.enable()
+    assert max(steps) < batch / 2
+    assert set((await store.series(seconds=3600, step=10)).rate[1:-3]) == {40 * 60}
