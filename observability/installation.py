@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import wrapt
 from sanic import Sanic
+from sanic.logging.formatter import DEFAULT_FIELDS
 from sanic.server.protocols.http_protocol import HttpProtocol
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
@@ -123,6 +124,10 @@ class Installation:
     async def start(self, _: object = None) -> None:
         """Begin to publish; Sanic calls it when a worker starts."""
         if self.enabled:
+            # What every record has is no extra of one line, which Sanic's own formatter would tell in debug mode.
+            DEFAULT_FIELDS.update(("trace_id", "span_id"))
+            if self._app.asgi:
+                _logger.warning("requests are not recorded: an ASGI server leaves no place to see them from")
             self._client = self._redis() if self._redis else None
             await self.telemetry.start(self._client)
 

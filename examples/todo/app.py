@@ -43,6 +43,12 @@ class Item(msgspec.Struct):
     text: str
 
 
+@app.exception(msgspec.DecodeError)
+async def unreadable(_: Request, error: msgspec.DecodeError) -> HTTPResponse:
+    """Say what is wrong with what was sent: no fault of ours, so no failure."""
+    return json({"error": str(error)}, status=400)
+
+
 @app.get("/items")
 async def items(request: Request) -> HTTPResponse:
     """List what is to be done."""

@@ -61,7 +61,7 @@ async def test_a_kept_trace_tells_spans_logs_and_attributes(redis_server: Any) -
                 plans = [kept for kept in found if kept.route == "/plan"]
                 await asyncio.sleep(0.05)
     [kept] = plans
-    assert (kept.why, kept.trace_id) == ("asked", CALLER[3:35])
+    assert (kept.why, kept.trace_id) == ("slow", CALLER[3:35])
     assert [(span.name, span.parent_id, span.part) for span in kept.spans] == [("think it over", kept.span_id, "")]
     assert [(line.level, line.logger, line.message) for line in kept.logs] == [("WARNING", "todo", "planned 0 things")]
     assert dict(kept.attributes)["todo.items"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sanic import Sanic
+from sanic.logging.formatter import DebugFormatter
 
 import observability
 from observability import SanicInstrumentor, install
@@ -50,6 +52,26 @@ def test_every_application_there_is_and_will_be_is_instrumented(app: Sanic[Any, 
         assert not hasattr(last.ctx, "observability")
     finally:
         Sanic.unregister_app(later)
+
+
+@pytest.mark.parametrize("asgi", [False, True])
+async def test_whoever_serves_by_asgi_is_told_that_nothing_is_seen(
+    app: Sanic[Any, Any], caplog: pytest.LogCaptureFixture, *, asgi: bool
+) -> None:
+    """In one line when the server starts; under Sanic's own server there is none."""
+    installed, app.asgi = install(app), asgi
+    await installed.start()
+    await installed.stop()
+    assert ["requests are not recorded" in line for line in caplog.messages] == [True] * asgi
+
+
+async def test_lines_of_a_development_server_stay_one_line_each(app: Sanic[Any, Any]) -> None:
+    """Sanic's formatter tells what was given as extra below the line, and not the ids that every record has."""
+    installed = install(app)
+    await installed.start()
+    record = logging.getLogger("shop").makeRecord("shop", 20, "shop.py", 1, "sold", (), None, extra={"price": 3})
+    await installed.stop()
+    assert DebugFormatter().format(record).splitlines()[1:] == ["price=3"]
 
 
 def test_the_instrumentor_is_found_by_its_entry_point() -> None:
