@@ -86,11 +86,12 @@ async def _serve(
         stack.push_async_callback(redis.aclose)
         parts = await Parts.open(settings, telemetry.recorder, number=number, lending=lending)
         stack.push_async_callback(parts.close)
+        load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
+        # Before the first words of telemetry, so that they are of the settings with which it will serve.
+        tuning = await Tuning.open(settings, parts, telemetry, redis, load, os.environ)
         # One worker of an instance is enough to ask, since all of them would say the same.
         await telemetry.start(redis, database_cpu=DatabaseCpu(parts.database) if number == 1 else None)
         stack.push_async_callback(telemetry.stop)
-        load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
-        tuning = await Tuning.open(settings, parts, telemetry, redis, load, os.environ)
         stack.push_async_callback(tuning.close)
         app = quietly(partial(create_app, settings, parts.services, telemetry, load, tuning))
         protocol = create_protocol(settings, telemetry)

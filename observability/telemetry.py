@@ -134,6 +134,8 @@ class Telemetry:
         self.recorder.keeper = Keeper(instance=self.recorder.instance, worker=self.recorder.worker)
         self._start_otlp()
         self._join_spans()
+        # Before the first request, so that whoever answers for the instance from now on knows of this worker.
+        await self._publish()
         self._ticking = asyncio.create_task(self._tick_each_second(), name="telemetry")
         self.watch.start(redis)
 

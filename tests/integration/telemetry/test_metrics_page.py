@@ -60,6 +60,20 @@ async def test_every_worker_tells_of_all(redis: Any) -> None:
     assert await one.shows() == await two.shows() == ({"a": 2, "b": 1}, True)
 
 
+async def test_a_worker_is_told_of_before_its_first_request(redis: Any) -> None:
+    """By itself and by its siblings, from the moment on that its telemetry has started."""
+    workers = [Telemetry(service="x", version="1", instance="one", slo=Slo(), environment={}) for _ in range(2)]
+    for worker in workers:
+        await worker.start(redis)
+        started = workers[: workers.index(worker) + 1]
+        for asked in started:
+            answer = await asked.instance.read()
+            assert {s.worker for s in answer.snapshots} == {one.recorder.worker for one in started}
+            assert answer.complete
+    for worker in reversed(workers):
+        await worker.stop()
+
+
 async def test_what_a_worker_counted_last_outlives_it(redis: Any) -> None:
     """A worker that ended is told of for a while; one that runs and is silent is left out, and that is said."""
     clock = [time.time()]
