@@ -6,12 +6,13 @@ and every byte that it receives gives a client its full time again. Both end her
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
-from sanic.exceptions import BadRequest, BadURL
+from sanic.exceptions import BadRequest, BadURL, RequestTimeout
 from sanic.http import Stage
 from sanic.http.http1 import HTTP_CONTINUE
 
@@ -79,6 +80,10 @@ def strict(protocol: type[HttpProtocol], *, most_connections: int) -> type[HttpP
     return type("StrictProtocol", (_Patience, protocol), told)
 
 
+class _TooSlow(RequestTimeout, BadRequest):
+    """A body that did not come in time. As a BadRequest it ends the connection where Sanic reads what no handler asked for."""
+
+
 class _StrictHttp(Http):
     """Mixed in before Sanic's reader."""
 
@@ -88,10 +93,22 @@ class _StrictHttp(Http):
     async def http1_request_header(self) -> None:
         """Read a head; while the server drains, the request that it begins is the connection's last."""
         await super().http1_request_header()  # type: ignore[no-untyped-call] # Sanic's own is not annotated
+        self.upgrade_websocket = False  # who asks for one would have no timeouts any more, and there are none
+        if self.request_body:
+            self.request.ctx.body_by = asyncio.get_running_loop().time() + self.protocol.request_timeout
         if self.protocol.draining:
             self.keep_alive = False
 
     async def read(self) -> bytes | None:
+        """Read some of a body, all of which has to be here in time, whether or not a handler asks for it."""
+        try:
+            async with asyncio.timeout_at(self.request.ctx.body_by):
+                return await self._read()
+        except TimeoutError:
+            self.keep_alive = False
+            raise _TooSlow("the body did not come in time") from None
+
+    async def _read(self) -> bytes | None:
         """Read some of a body; a chunk must begin with its size and end where that says it would (RFC 9112, 7.1)."""
         if self.expecting_continue:
             self.expecting_continue = False
