@@ -114,8 +114,7 @@ class Channel:
         """Look and render once. A look that fails costs this tick only: it is logged, and the next is tried."""
         before = self._latest
         try:
-            look = await self._renderer.look(self._page, self._ask)
-            parts = self._renderer.parts(look)
+            parts, data = await self._renderer.live(self._page, self._ask)
             columns = await self._page.columns(self._ask, before.upto)
         except NothingThere:
             return Beat(number=before.number + 1, upto=before.upto)  # the page says so when it is loaded
@@ -123,8 +122,8 @@ class Channel:
             _log.exception("the console could not look at its feed")
             return Beat(number=before.number + 1, upto=before.upto)
         upto = int(columns["at"][-1] or 0) if columns["at"] else before.upto
-        event = encode(changed(before.parts or {}, parts), changed(before.data, look.data), columns, upto)
-        return Beat(before.number + 1, before.upto, upto, event, parts, look.data)
+        event = encode(changed(before.parts or {}, parts), changed(before.data, data), columns, upto)
+        return Beat(before.number + 1, before.upto, upto, event, parts, data)
 
 
 class Broadcast:

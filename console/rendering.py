@@ -6,6 +6,8 @@ What a script puts on the page is therefore what the server would have put there
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,14 @@ from urllib.parse import quote, urlencode
 import jinja2
 import jinja2.meta
 import msgspec
+from markupsafe import escape
 
 from console import format as shown
 from console.pages.page import PATH_ARGUMENT, RANGES, USUAL_RANGE
 from console.sparkline import sparkline
 from console.verdict import is_stale
+from observability.read.answers import Answers
+from observability.read.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +32,12 @@ if TYPE_CHECKING:
     from console.static_files import StaticFiles
 
 TEMPLATES = Path(__file__).parent / "templates"
+_ALONE, _BEFORE_OTHERS = "\ue000", "\ue001"
+"""Stand in links for the time that is looked at, where that is all there is to the query, and where more follows."""
+
+_SHARED = 0.5
+"""Seconds for which what was rendered is good for others: they ask at the same moment of each second."""
+
 SHELL = ("status",)
 """Live parts that every page has."""
 
@@ -55,6 +66,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._shared = Answers(time.monotonic)
+        self._turns = Turns()
         self._compiled: set[str] = set()
         """Templates that need no more compiling."""
         named = ("duration", "threshold", "span", "rate", "share", "size", "count", "clock", "sentence", "moment")
@@ -70,8 +83,52 @@ class Renderer:
             "navigation": [page for page in pages.values() if page.nav == page.name],
         }
 
+    async def live(self, page: Page, ask: Ask) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return a page's live parts by name, and its script's data; raise NothingThere when the address has none.
+
+        They are rendered once for all whose figures are the same, whatever time their charts and links are of.
+        """
+        alike = page.alike(ask)
+        if alike is None:
+            look = await self.look(page, ask)
+            return await self._parts(page, look.context), look.data
+        shared, data = await self._shared.get((page.name, alike), _SHARED, partial(self._rendered, page, alike))
+        query = escape(urlencode(_query(_period(ask))))
+        alone, before_others = (f"?{query}", f"?{query}&amp;") if query else ("", "?")
+        parts = {
+            name: html.replace(_ALONE, alone).replace(_BEFORE_OTHERS, before_others) for name, html in shared.items()
+        }
+        return parts, data | await self._marks(page, ask)
+
+    async def _rendered(self, page: Page, alike: Ask) -> tuple[dict[str, str], dict[str, Any]]:
+        """Render a page's parts, with marks where links tell the time that is looked at."""
+        look = await self._look(page, alike)
+        context = look.context | {
+            "url": lambda name, **arguments: self._marked(self._pages.get(name), arguments),
+            "link": lambda **changes: self._marked(page, dict(alike.arguments) | changes),
+        }
+        return await self._parts(page, context), look.data
+
+    async def _parts(self, page: Page, context: dict[str, Any]) -> dict[str, str]:
+        parts = {}
+        async with self._turns:
+            for name in SHELL + page.parts:
+                parts[name] = self._environment.get_template(f"_{name}.html").render(context)
+                await self._turns.pause()
+        return parts
+
     async def look(self, page: Page, ask: Ask) -> Look:
         """Ask the host for what a page shows; raise NothingThere when the address has none."""
+        look = await self._look(page, ask)
+        look.data.update(await self._marks(page, ask))
+        return look
+
+    async def _marks(self, page: Page, ask: Ask) -> dict[str, Any]:
+        if not page.charts:
+            return {}
+        return {"marks": [msgspec.to_builtins(mark) for mark in await self._host.feed.annotations(ask.period)]}
+
+    async def _look(self, page: Page, ask: Ask) -> Look:
         template = f"{page.name}.html"
         if template not in self._compiled:
             # On the event loop it would hold up the API's requests for as long as ten of their targets.
@@ -86,10 +143,7 @@ class Renderer:
             "url": lambda name, **arguments: self.url(name, ask, **arguments),
             "link": lambda **changes: self.link(page, ask, **changes),
         } | await page.look(ask)
-        data = page.data(context)
-        if page.charts:
-            data["marks"] = [msgspec.to_builtins(mark) for mark in await feed.annotations(ask.period)]
-        return Look(page.name, context, data)
+        return Look(page.name, context, page.data(context))
 
     def _compile(self, *names: str) -> None:
         """Compile templates, with all that they are made of."""
@@ -99,11 +153,6 @@ class Renderer:
                 self._compile(*filter(None, jinja2.meta.find_referenced_templates(self._environment.parse(source))))
                 self._environment.get_template(name)
                 self._compiled.add(name)
-
-    def parts(self, look: Look) -> dict[str, str]:
-        """Render live parts, by name."""
-        names = SHELL + self._pages[look.page].parts
-        return {name: self._environment.get_template(f"_{name}.html").render(look.context) for name in names}
 
     def page(
         self,
@@ -143,11 +192,31 @@ class Renderer:
         return self._where(page, _period(ask) | dict(ask.arguments) | changes)
 
     def _where(self, page: Page, arguments: dict[str, object]) -> str:
-        if str(arguments.get("range")) == str(USUAL_RANGE):
-            del arguments["range"]
+        path, query = self._path(page, arguments), urlencode(_query(arguments))
+        return path + (f"?{query}" if query else "")
+
+    def _marked(self, page: Page | None, arguments: dict[str, object]) -> str:
+        """Return a link to a page with these arguments and a mark for the time; nothing when it does not exist."""
+        if page is None:
+            return ""
+        if arguments.keys() & {"range", "until"}:
+            raise ValueError("a link to another time is rendered for one who asks, not for all alike")
+        path, query = self._path(page, arguments), urlencode(_query(arguments))
+        return path + (_BEFORE_OTHERS + query if query else _ALONE)
+
+    def _path(self, page: Page, arguments: dict[str, object]) -> str:
+        """Return the path of a page, and take the arguments that it holds."""
         path = PATH_ARGUMENT.sub(lambda found: quote(str(arguments.pop(found[1], "")), safe=""), page.path)
-        query = urlencode({name: value for name, value in arguments.items() if value is not None and value != ""})
-        return f"{self._base}/{path}".rstrip("/") + (f"?{query}" if query else "")
+        return f"{self._base}/{path}".rstrip("/")
+
+
+def _query(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Return the arguments that a query needs: neither those without a value nor the usual range."""
+    return {
+        name: value
+        for name, value in arguments.items()
+        if value is not None and value != "" and (name, str(value)) != ("range", str(USUAL_RANGE))
+    }
 
 
 def _period(ask: Ask) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ def sparkline(values: Sequence[float | None], least: float = 0.0) -> tuple[str, 
 
     The last value stands at the right edge; of fewer than ``COLUMNS`` values the line begins further right.
     """
+    return _line(tuple(values), least)
+
+
+@lru_cache(maxsize=256)
+def _line(values: tuple[float | None, ...], least: float) -> tuple[str, ...]:
+    """Draw it: ten seconds long it is asked for every second, and stays as it is."""
     values = (*(None,) * (COLUMNS - len(values)), *values)
     known = [value for value in values if value is not None]
     highest = max([*known, least]) or 1.0

@@ -30,6 +30,10 @@ class CachePage(Page):
     key = "c"
     parts = ("tiles", "caches", "worth")
 
+    def alike(self, ask: Ask) -> Ask:
+        """Return the ask with the time that figures are over."""
+        return Ask(Period(window_of(ask), ask.period.until), ask.arguments)
+
     async def look(self, ask: Ask) -> dict[str, Any]:
         """Look at the last minute, or at the range when it is far longer."""
         feed, window = self.host.feed, window_of(ask)

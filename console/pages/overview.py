@@ -32,6 +32,10 @@ class OverviewPage(Page):
     arguments = ("sort", "filter")
     parts = ("verdict", "tiles", "routes")
 
+    def alike(self, ask: Ask) -> Ask:
+        """Return the ask with the time that routes are listed over."""
+        return Ask(Period(window_of(ask), ask.period.until), ask.arguments)
+
     async def look(self, ask: Ask) -> dict[str, Any]:
         """Judge the last minute; list the routes over the range when it is longer than the charts' usual one."""
         feed = self.host.feed

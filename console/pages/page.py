@@ -139,6 +139,10 @@ class Page:
         """Make the page, or None when the host does not hand in what it needs."""
         return cls(host)
 
+    def alike(self, ask: Ask) -> Ask | None:  # noqa: ARG002 - for those who override it
+        """Return what all who see the same figures ask, when they may differ in the time of charts, marks and links; else None."""
+        return None
+
     async def look(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 - for those who override it
         """Return what the page's templates need besides what all have (view, stale, ask, url, link); raise NothingThere when it shows nothing."""
         return {}

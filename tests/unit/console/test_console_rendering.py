@@ -9,7 +9,7 @@ import jinja2
 import pytest
 
 from console.pages import pages_for
-from console.pages.page import Ask, Host
+from console.pages.page import Ask, Host, asked
 from console.rendering import Renderer
 from console.static_files import StaticFiles
 
@@ -36,6 +36,25 @@ async def test_no_template_is_compiled_on_the_event_loop(
     for _ in range(2):
         look = await renderer.look(pages[name], Ask())
         assert renderer.page(look, form_token="")
-        assert renderer.parts(look)
+        assert await renderer.live(pages[name], Ask())
     assert len(threads) >= 5
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("name", ["overview", "cache"])
+@pytest.mark.parametrize("query", [{}, {"range": "77"}, {"range": "900", "until": "1795378000"}, {"filter": "login"}])
+async def test_what_is_rendered_once_for_many_is_what_each_would_see(
+    visited: Served, name: str, query: dict[str, str]
+) -> None:
+    """Parts that viewers of other times share are those of the viewer's own page, links and all."""
+    host = Host(feed=visited.feed, load=visited.load, service="Test")
+    pages = pages_for(host)
+    renderer = Renderer(host=host, pages=pages, static=StaticFiles(), base="/console")
+    await renderer.live(pages[name], asked(pages[name], {"range": "60"}.get))
+    ask = asked(pages[name], query.get)
+    parts, data = await renderer.live(pages[name], ask)
+    look = await renderer.look(pages[name], ask)
+    page = renderer.page(look, form_token="")
+    assert parts.keys() == {"status", *pages[name].parts}
+    assert all(part in page for part in parts.values())
+    assert data == look.data
