@@ -1,4 +1,7 @@
-"""Five things that go wrong, each planted under load in a service that did well: the first page says in words what it is."""
+"""Five things that go wrong, each planted under load in a service that did well: the first page says in words what it is.
+
+How long it took until the words were there is written out: ``pytest -rP tests/e2e/test_insight.py``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import re
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -44,6 +48,7 @@ class Watched:
         self.service = service
         self.visit = visit
         self._turn = itertools.cycle(people)
+        self._well_until = 0.0
 
     async def get(self, path: str) -> None:
         """Ask for something, as everybody in turn."""
@@ -64,16 +69,18 @@ class Watched:
         """Let many ask for something all the time, and begin when the page shows it."""
         async with going_on(lambda: self.get(path), clients):
             await self.visit.until(f"document.body.innerText.includes('{path}')")
+            self._well_until = time.monotonic()
             yield
 
     async def says(self, rule: str, pattern: str) -> None:
-        """Wait until the page names a cause in such words."""
+        """Wait until the page names a cause in such words, and write out how long that took."""
         causes: dict[str, str] = {}
         deadline = time.monotonic() + PATIENCE
         while not re.fullmatch(pattern, causes.get(rule, "")):
             assert time.monotonic() < deadline, f"never said {pattern}, but {causes}"
             await asyncio.sleep(0.1)
             causes = dict(await self.visit.page.evaluate(CAUSES))
+        sys.stdout.write(f"{time.monotonic() - self._well_until:.1f} s: {causes[rule]}\n")
 
     async def more(self, rule: str) -> str:
         """Follow a cause to where more is told, and return what is written there."""

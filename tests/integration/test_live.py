@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -56,8 +58,13 @@ def _values(tuning: Tuning) -> dict[str, str]:
     return {setting.name: setting.value for setting in tuning.live.settings()}
 
 
-async def test_a_change_reaches_every_worker_and_is_undone_everywhere(serve: Serve, tune: Tune) -> None:
-    """Pool, caches, coalescing, hashing and sampling of another worker follow; each undo brings back what was."""
+async def test_a_change_reaches_every_worker_and_is_undone_everywhere(
+    serve: Serve, tune: Tune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pool, caches, coalescing, hashing and sampling of another worker follow at one of its next two looks; each undo brings back what was.
+
+    It looks once a second.
+    """
     wanted = {
         "pool_size": "1",
         "pool_max_wait": "0.5",
@@ -70,9 +77,24 @@ async def test_a_change_reaches_every_worker_and_is_undone_everywhere(serve: Ser
     async with serve() as one, serve() as two, tune(one, "a") as first, tune(two, "b") as second:
         before = _values(first)
         assert before == _values(second)
+        looks: list[float] = []
+        look = second.live._overrides.look
+
+        async def counted() -> bool:
+            looks.append(time.monotonic())
+            return await look()
+
+        monkeypatch.setattr(second.live._overrides, "look", counted)
+        for name, value in {"pool_size": "2", "cache_profile_ttl": "8", "pool_max_wait": "2"}.items():
+            await first.live.change(name, value)
+            begun = len(looks)
+            await until(lambda: _values(first) == _values(second))
+            assert len(looks) - begun <= 2
+        await until(lambda: any(later - earlier < 1.5 for earlier, later in pairwise(looks)))
         for name, value in wanted.items():
+            changed = _values(first)
             change = await first.live.change(name, value)
-            assert (change.before, change.after) == (before[name], value)
+            assert (change.before, change.after) == (changed[name], value)
             assert _values(first)[name] == value
         await until(lambda: wanted.items() <= _values(second).items())
         assert (two.parts.database.pool.limit, two.parts.database.pool.max_wait) == (1, 0.5)
@@ -86,8 +108,8 @@ async def test_a_change_reaches_every_worker_and_is_undone_everywhere(serve: Ser
             await second.live.undo(change.number)
         await until(lambda: _values(first) == before == _values(second))
         told = await first.live.changes()
-        assert [change.undone for change in told] == [False] * 7 + [True] * 7
-        assert [change.number for change in told] == list(range(14, 0, -1))
+        assert [change.undone for change in told] == [False] * 10 + [True] * 10
+        assert [change.number for change in told] == list(range(20, 0, -1))
 
 
 async def test_what_cannot_be_is_refused_in_a_sentence(serve: Serve, tune: Tune) -> None:
