@@ -179,13 +179,19 @@ def purge() -> None:
 
 
 def _instance_settings() -> Settings:
-    """Return the settings of the stores that a command works on: those that are named, else the running instance's."""
+    """Return the settings of the stores that a command works on: those that are named, else the running instance's.
+
+    A database that cannot be reached is refused here. Without Redis much can be done: the change waits for it.
+    """
+    from app.launcher.reach import check_postgres  # noqa: PLC0415 - quick --help
+
     settings = _with_running_instance(Settings.from_environment(os.environ))
     if settings.redis_url is None:
         raise SettingsError(
             "DATABASE_URL is set, REDIS_URL is not, and the instance on the data folder is none of that database; "
             "set REDIS_URL to that service's, whose caches must be told of changes"
         )
+    asyncio.run(check_postgres(settings.database_url or "", advice="; start it, or correct DATABASE_URL"))
     return settings
 
 

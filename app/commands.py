@@ -32,11 +32,11 @@ def user_commands(settings: Callable[[], Settings]) -> click.Group:
     def run(work: Callable[[Administration], Awaitable[Result]]) -> Result:
         from app.errands import administration  # noqa: PLC0415 - quick --help
 
-        async def done() -> Result:
-            async with administration(settings()) as opened:
+        async def done(meant: Settings) -> Result:
+            async with administration(meant) as opened:
                 return await work(opened)
 
-        return asyncio.run(done())
+        return asyncio.run(done(settings()))
 
     @click.group("user", short_help="Create, import, promote, disable and enable users.")
     def user() -> None:

@@ -18,14 +18,16 @@ LONGEST_ANSWER = 1 << 10
 
 _PASSWORD = re.compile(r"(://[^\s/:@]*:)\S*@")
 """The password in a URL, as a client's message may repeat it."""
+_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+"""What the operating system's sentence is in its list."""
 
 
-async def check_postgres(url: str) -> None:
-    """Connect once; raise LauncherError when that fails or the server is too old."""
+async def check_postgres(url: str, *, advice: str = "") -> None:
+    """Connect once; raise LauncherError, which ends with the advice, when that fails or the server is too old."""
     try:
         connection = await asyncpg.connect(url, timeout=PATIENCE)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise LauncherError(_unusable("PostgreSQL", url, error) + _advice("DATABASE_URL")) from None
+        raise LauncherError(_unusable("PostgreSQL", url, error) + (advice or _advice("DATABASE_URL"))) from None
     try:
         version = connection.get_server_version().major
     finally:
@@ -105,7 +107,7 @@ def _unusable(name: str, url: str, error: Exception) -> str:
     elif isinstance(error, ConnectionRefusedError):
         why = "connection refused"
     else:
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = _NUMBER.sub("", " ".join(str(error).split())).removesuffix(".") or type(error).__name__
     why = _PASSWORD.sub(r"\1***@", why)
     for secret in filter(None, (parts.password, unquote(parts.password or ""))):
         why = why.replace(f"'{secret}'", "'***'")  # as Redis quotes a command that it does not know

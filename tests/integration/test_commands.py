@@ -30,7 +30,7 @@ async def _refused(*command: str, folder: Path, **settings: str) -> str:
         stderr=asyncio.subprocess.PIPE,
         env=kept | ours,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), 180)
     assert (process.returncode, out) == (1, b"")
     (line,) = err.decode().splitlines()
     return line
@@ -64,6 +64,16 @@ async def test_a_database_alone_is_refused(command: tuple[str, ...], data_dir: P
     """Without its Redis the caches of that service could not be told, so nothing is done."""
     line = await _refused(*command, folder=data_dir, DATABASE_URL="postgres://me@127.0.0.1:1/db")
     assert "DATABASE_URL is set, REDIS_URL is not" in line
+
+
+@pytest.mark.parametrize("command", [("load", "purge"), ("seed",), ("user", "enable", "ann@example.org")])
+async def test_a_database_that_is_not_there_is_named(command: tuple[str, ...], data_dir: Path) -> None:
+    """Each command says which server does not answer, why, and what to do."""
+    stores = {"DATABASE_URL": "postgres://me:secret@127.0.0.1:1/db", "REDIS_URL": "redis://127.0.0.1:1"}
+    line = await _refused(*command, folder=data_dir, **stores)
+    assert line == (
+        "gatewatch: PostgreSQL at 127.0.0.1:1 cannot be used: connection refused; start it, or correct DATABASE_URL"
+    )
 
 
 async def test_a_server_that_is_not_there_is_no_matter_of_ownership(data_dir: Path) -> None:
