@@ -75,9 +75,16 @@ async def measure(seed: int) -> Measured:
     class Raw(protocol):  # type: ignore[misc] # it is made at run time
         """Keeps every duration that is counted."""
 
-        def _settle(self, series: Any, now: Any, ended: float, *more: Any) -> None:
-            measured.durations.setdefault(series.key[1], []).append(ended - now.begin)
-            super()._settle(series, now, ended, *more)
+        def _counted(self, http: Any) -> Any:
+            seconds = self.last_write - self.first_byte
+            series = super()._counted(http)
+            if series is not None:
+                measured.durations.setdefault(series.key[1], []).append(seconds)
+            return series
+
+        def _record(self, http: Any, method: str, route: str, status: int, error: str, ended: float) -> None:
+            measured.durations.setdefault(route, []).append(ended - self.first_byte)
+            super()._record(http, method, route, status, error, ended)
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

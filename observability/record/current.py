@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from multidict import istr
 
 from observability.model.kept import AttributeValue, KeptLog
 from observability.record.trace import HeadSampling, Trace, parse_traceparent
@@ -30,6 +31,8 @@ Child = tuple[int, str, float, float, str, "tuple[tuple[str, AttributeValue], ..
 
 _NO_PARTS = [0.0] * 6
 
+_TRACEPARENT = istr("traceparent")
+
 
 class Current(msgspec.Struct, eq=False):
     """One request on its way. Times are those of ``time.perf_counter``.
@@ -41,18 +44,10 @@ class Current(msgspec.Struct, eq=False):
     begin: float
     headers: Any
     sampling: HeadSampling
-    parts: list[float] = msgspec.field(default_factory=_NO_PARTS.copy)
-    children: list[Child] = []
     dropped: int = 0
     overlapping: bool = False
     """Whether it may have waited for two things at once."""
     ended: bool = False
-    logs: list[KeptLog] = []
-    """What was logged meanwhile, for whoever makes logs of it; bounded by them."""
-    attributes: dict[str, AttributeValue] = {}
-    """What user code says of the request; bounded by whoever takes it."""
-    spans: list[Any] = []
-    """Finished spans of user code (``ReadableSpan``), for whoever makes such; bounded by them."""
     busy: float = 0.0
     """The end of its latest wait."""
     lucky: bool | None = None
@@ -60,6 +55,46 @@ class Current(msgspec.Struct, eq=False):
     _trace: Trace | None = None
     _span_id: str = ""
     _sampled: bool | None = None
+    _parts: list[float] | None = None
+    _children: list[Child] | None = None
+    _logs: list[KeptLog] | None = None
+    _attributes: dict[str, AttributeValue] | None = None
+    _spans: list[Any] | None = None
+
+    @property
+    def parts(self) -> list[float]:
+        """Seconds that it waited, by part."""
+        if self._parts is None:
+            self._parts = _NO_PARTS.copy()
+        return self._parts
+
+    @property
+    def children(self) -> list[Child]:
+        """Its waits, one by one."""
+        if self._children is None:
+            self._children = []
+        return self._children
+
+    @property
+    def logs(self) -> list[KeptLog]:
+        """What was logged meanwhile, for whoever makes logs of it; bounded by them."""
+        if self._logs is None:
+            self._logs = []
+        return self._logs
+
+    @property
+    def attributes(self) -> dict[str, AttributeValue]:
+        """What user code says of the request; bounded by whoever takes it."""
+        if self._attributes is None:
+            self._attributes = {}
+        return self._attributes
+
+    @property
+    def spans(self) -> list[Any]:
+        """Finished spans of user code (``ReadableSpan``), for whoever makes such; bounded by them."""
+        if self._spans is None:
+            self._spans = []
+        return self._spans
 
     @property
     def trace(self) -> Trace:
@@ -83,10 +118,14 @@ class Current(msgspec.Struct, eq=False):
             self._sampled = self.sampling.decides(self._trace) if self._trace is not None else self._is_lucky()
         return self._sampled
 
-    def is_open(self) -> bool:
-        """Whether it has no caller, and nobody has asked yet if it is to be kept."""
-        decided = self._trace is not None or self._sampled is not None or self.lucky is not None
-        return not decided and self.headers is not None and "traceparent" not in self.headers
+    def only_redis(self, ended: float) -> float:
+        """Return the seconds that Redis took, if nothing more is to be said of a request that ended; else -1."""
+        if self._trace is not None or self.lucky is not None or _TRACEPARENT in self.headers:
+            return -1.0
+        if not self.busy:
+            return 0.0
+        redis = self.parts[REDIS]
+        return redis if not self.overlapping and self.busy <= ended and sum(self.parts) <= redis else -1.0
 
     def adopt(self, trace: Trace | None) -> None:
         """Take an identity that was made before."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from multidict import istr
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -38,6 +39,8 @@ MOST_ATTRIBUTES = 32
 
 _OURS = ("http.", "url.", "server.", "network.", "error.", "gatewatch.")
 """Attributes that the request's own record says."""
+
+_BAGGAGE = istr("baggage")
 
 MOST_OPEN = 10_000
 """Spans of requests that have begun and not ended; past that the oldest are taken for lost."""
@@ -114,7 +117,7 @@ SERVED: Context = trace.set_span_in_context(ServerSpan(), contexts.Context())
 def enter(request: Current, propagation: Propagation) -> None:
     """Let whatever runs from here on in this context belong to a request."""
     current.set(request)
-    if propagation.plain and "baggage" not in request.headers:
+    if propagation.plain and _BAGGAGE not in request.headers:
         contexts.attach(SERVED)
         return
     if not propagation.plain:

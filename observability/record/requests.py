@@ -177,6 +177,10 @@ class RequestSeries:
         """Return a series; ``route`` is a template and ``error`` a short code, both from a small set."""
         return self._series.get((method, route, status, error)) or self._open((method, route, status, error))
 
+    def known(self, method: str, route: str, status: int) -> Series | None:
+        """Return the series of requests that ended so without an error, None if there is none of their own."""
+        return self._series.get((method, route, status, ""))
+
     def record(self, method: str, route: str, status: int, error: str, seconds: float) -> None:
         """Count one request of which nothing else is known."""
         self.of(method, route, status, error).record(seconds)
