@@ -35,7 +35,7 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
 
-    async def until(self, expression: str, seconds: float = 60) -> None:
+    async def until(self, expression: str, seconds: float = 180) -> None:
         """Wait until a JavaScript expression is true on the page, and fail naming it when it is not."""
         deadline = time.monotonic() + seconds
         while not await self.page.evaluate(expression):

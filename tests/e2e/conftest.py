@@ -113,6 +113,7 @@ async def own_visit(own_instance: Instance, browser: Browser) -> AsyncIterator[V
 async def _opened(browser: Browser, instance: Instance) -> AsyncIterator[Visit]:
     """Open a page that notes every error, policy violation and request to another origin; there must be none."""
     context: BrowserContext = await browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(PATIENCE * 1000)
     page = await context.new_page()
     opened = Visit(page)
     page.on(

@@ -435,8 +435,13 @@ async def test_a_server_that_drains_ends_no_pending_request(
         writer.close()
 
 
-async def test_a_frozen_redis_costs_nobody_an_answer(caller: Caller, redis: Server) -> None:
+async def test_a_frozen_redis_costs_nobody_an_answer(
+    hasty: Service, redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who was on the express way when it failed is answered from PostgreSQL."""
+    bearer = await hasty.person()
+    await hasty.client.get("/auth/me", headers=bearer)
+    caller = watched(hasty, bearer["Authorization"], monkeypatch)
     async with frozen(redis):
         [answer] = await caller.say(caller.request("/auth/check"))
     assert answer.startswith(b"HTTP/1.1 204 ")
@@ -579,6 +584,6 @@ async def frozen(redis: Server) -> AsyncIterator[None]:
 
 async def until(condition: Any) -> None:
     """Wait for something to become true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - a counter has no event
             await asyncio.sleep(0.005)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import time
 from collections import Counter
 from fractions import Fraction
 from ipaddress import ip_network
@@ -78,14 +79,22 @@ async def test_of_a_hundred_at_once_exactly_the_quota_passes(buckets: RedisBucke
 async def test_who_waits_as_long_as_told_passes_and_not_before(buckets: RedisBuckets) -> None:
     """After the quota at once, one request passes each interval: the wait that is told is neither too short nor too long."""
     wanted = demand("rate_limit:a:b", Limit(5, 10))
-    for _ in range(5):
-        assert (await buckets.take([wanted]))[0][1] == 0
-    [(_, wait, _)] = await buckets.take([wanted])
+    begun = time.monotonic()
+    *passed, wait = await _waits(buckets, wanted, 6)
+    assert passed == [0] * 5
     assert 0 < wait <= 2_000_000
     await asyncio.sleep(wait / 1_000_000)
-    assert (await buckets.take([wanted]))[0][1] == 0
-    [(_, wait, _)] = await buckets.take([wanted])
+    overslept = -wait / 1_000_000 - begun
+    *passed, wait = await _waits(buckets, wanted, 7)
+    overslept += time.monotonic()
+    assert 1 <= passed.count(0) <= 1 + overslept / 2
     assert 0 < wait <= 2_000_000
+
+
+async def _waits(buckets: RedisBuckets, wanted: Demand, times: int) -> list[int]:
+    """Ask so many times at once, which no interval is too short for; return the waits, the longest last."""
+    levels = await asyncio.gather(*(buckets.take([wanted]) for _ in range(times)))
+    return sorted(wait for [(_, wait, _)] in levels)
 
 
 async def test_a_request_refused_under_one_limit_uses_up_no_other(buckets: RedisBuckets) -> None:
@@ -170,12 +179,12 @@ async def test_a_client_is_told_how_it_stands_and_when_to_come_back(serve: Serve
     """Each answer carries policy and rest; past the quota it is 429 with a problem, and after Retry-After it is not."""
     async with serve(limit_logins=(3, 12)) as service:
         nobody = {"email": "nobody@example.org", "password": PASSWORD}
-        answers = [await post(service, "/auth/login", nobody) for _ in range(4)]
+        # At once, since a busy machine may hash no three passwords in an interval.
+        answers = await asyncio.gather(*(post(service, "/auth/login", nobody) for _ in range(4)))
+        answers.sort(key=lambda answer: (answer.status_code, -_left(answer)))
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
         assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"client";q=3;w=12'}
-        assert [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers] == [
-            f'"client";r={left}' for left in (2, 1, 0, 0)
-        ]
+        assert [_left(answer) for answer in answers] == [2, 1, 0, 0]
         refused = answers[3]
         assert refused.headers["content-type"] == "application/problem+json"
         assert (refused.json()["code"], refused.json()["status"]) == ("rate-limited", 429)
@@ -187,10 +196,16 @@ async def test_a_client_is_told_how_it_stands_and_when_to_come_back(serve: Serve
         assert (await post(service, "/auth/login", RIGHT)).headers["ratelimit-policy"] == '"client";q=3;w=12'
 
 
+def _left(answer: httpx.Response) -> int:
+    """Return how many more the client may send at once."""
+    return int(answer.headers["ratelimit"].partition(";t=")[0].removeprefix('"client";r='))
+
+
 async def test_a_forwarded_address_counts_from_a_listed_proxy_only(serve: Serve) -> None:
     """Whoever is not listed cannot pass a limit by naming another address each time."""
     addresses = [f"198.51.100.{n}" for n in range(4)]
-    for trusted, refused in (({}, 2), (BEHIND_A_PROXY, 0)):
+    behind_another = {"trusted_proxies": (ip_network("192.0.2.0/24"),)}
+    for trusted, refused in (({}, 2), (behind_another, 2), (BEHIND_A_PROXY, 0)):
         async with serve(limit_logins=(2, 3600), **trusted) as service:
             seen = [await statuses(service, 1, WRONG, address) for address in addresses]
             assert sum(seen, Counter())[429] == refused

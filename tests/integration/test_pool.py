@@ -193,13 +193,13 @@ async def test_a_connection_that_dies_while_it_is_lent_is_not_lent_for_ever(data
 async def test_one_bound_holds_over_waiting_and_asking(wire: tuple[Wire, str]) -> None:
     """A server that falls silent costs a caller one time-out, not one for the wait and one for the query."""
     relay, url = wire
-    async with opened(url, max_wait=2.0, query_timeout=2.0) as (database, _):
+    async with opened(url, max_wait=4.0, query_timeout=4.0) as (database, _):
         await database.fetch(WHO)
         relay.forget()
         begin = asyncio.get_running_loop().time()
         with pytest.raises((DatabaseUnavailable, PoolExhausted)):
             await database.fetch(WHO)
-        assert asyncio.get_running_loop().time() - begin < 3.9
+        assert asyncio.get_running_loop().time() - begin < 7.8
 
 
 async def test_a_pool_lends_no_more_than_its_limit_wherever_it_is_moved(database_url: str) -> None:

@@ -132,7 +132,7 @@ async def command(environment: dict[str, str], *arguments: str) -> asyncio.subpr
 async def said(environment: dict[str, str], *arguments: str, typed: str = "") -> tuple[int | None, str, str]:
     """Run a command to its end; return its exit code and what it wrote."""
     process = await command(environment, *arguments)
-    out, err = await asyncio.wait_for(process.communicate(typed.encode()), 60)
+    out, err = await asyncio.wait_for(process.communicate(typed.encode()), 180)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -141,11 +141,11 @@ async def test_an_interrupted_seeding_leaves_whole_batches(environment: dict[str
     process = await command(environment, "seed", "--users", "400000", "--sessions", "800000")
     sql = await asyncpg.connect(database_url)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not await sql.fetchval("SELECT pg_sleep(0.01) IS NOT NULL AND count(*) >= $1 FROM users", 2 * BATCH):
                 pass
         process.send_signal(signal.SIGINT)
-        _, err = await asyncio.wait_for(process.communicate(), 60)
+        _, err = await asyncio.wait_for(process.communicate(), 180)
         assert process.returncode == 1
         assert "Traceback" not in err.decode()
         users, profiles, sessions = [

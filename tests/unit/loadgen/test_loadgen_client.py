@@ -180,13 +180,13 @@ async def test_no_complete_answer_in_time_is_a_timeout(serving: Serving, connect
                 await asyncio.sleep(0.01)
 
     async with serving(trickle) as target:
-        connection = connect(target, timeout=0.1)
+        connection = connect(target, timeout=1.0)
         late = await connection.exchange(REQUEST)
         slow = False
         good = await connection.exchange(REQUEST)
     assert late.failure == "timeout"
     assert late.first > 0
-    assert 0.1 <= late.last - late.begun < 1
+    assert 1.0 <= late.last - late.begun < 9  # by itself it would take ten
     assert (good.status, good.failure) == (200, "")
     assert good.connect > 0
 
