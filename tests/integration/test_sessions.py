@@ -226,6 +226,30 @@ async def test_a_session_in_use_lives_on_and_an_idle_one_does_not(timed: Service
     assert await status(timed, used) == 401, "28 days and 14 more are past the absolute end"
 
 
+async def test_a_clock_that_steps_an_hour_ends_nothing(timed: Service, clock: Clock) -> None:
+    """Ahead and back again, a valid session is valid, cached or not, and nothing is swept that the true time would keep."""
+    bearer = await timed.person()
+    true, hour = clock.now, timedelta(hours=1)
+    await timed.sql.execute("UPDATE sessions SET expires_at = $1", true + timedelta(days=1))
+    await timed.sql.execute(
+        """
+        INSERT INTO sessions (id, user_id, token_hash, created_at, last_seen_at, expires_at)
+        SELECT $1, user_id, 'ends soon', created_at, last_seen_at, $2 FROM sessions
+        """,
+        uuid4(),
+        true + timedelta(minutes=1),
+    )
+    for step in (hour, -2 * hour, hour):
+        clock.advance(step)
+        for _ in range(2):
+            assert await status(timed, bearer) == 204
+            assert await status(timed, bearer, "/auth/me") == 200
+        await timed.parts.sessions.presence.write()
+        assert await timed.parts.sessions.housekeeping.sweep() == 0
+    assert clock.now == true
+    assert (await timed.rows())["sessions"] == 2
+
+
 async def test_idle_time_counts_from_the_last_request(timed: Service, clock: Clock) -> None:
     """A request that was too soon after another to be written still has its whole idle time."""
     bearer = await timed.person()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 
 from console.access import LIFETIME, LONGEST, Gate
@@ -39,6 +41,15 @@ def test_only_the_token_opens(gate: Gate) -> None:
     """The token opens; its prefix, an extension, nothing and other characters do not."""
     assert gate.opens(TOKEN)
     assert not any(gate.opens(wrong) for wrong in ("", TOKEN[:-1], TOKEN + "x", "ü" * 22, "\ud800"))
+
+
+def test_secrets_are_compared_in_constant_time(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever decides about a token, a cookie or a form is asked of the library that takes as long for a near miss."""
+    cookie = gate.issue()
+    monkeypatch.setattr(hmac, "compare_digest", lambda *_: False)
+    assert not gate.opens(TOKEN)
+    assert gate.expiry(cookie) is None
+    assert not gate.form_is_ours(cookie, gate.form_token(cookie))
 
 
 def test_a_weak_token_is_refused() -> None:
