@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import gc
 import importlib
 import os
@@ -37,7 +38,7 @@ class Commands(click.Group):
         except Exception as error:
             if not _is_for_a_person(error):
                 raise
-            refuse(" ".join(str(error).split()))
+            refuse(_sentence(error))
 
 
 class ServeCommand(click.Command):
@@ -232,8 +233,14 @@ def _is_for_a_person(error: Exception) -> bool:
 
     if isinstance(error, SettingsError | EmbeddedError | LauncherError | GatewatchError):
         return True
-    # No disk, no permission: the operating system's sentence names the file and says all there is.
-    return isinstance(error, OSError) and error.filename is not None
+    # No disk, no permission: the operating system's sentence says all there is.
+    return isinstance(error, OSError) and (error.filename is not None or error.errno == errno.ENOSPC)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return " ".join(str(error).split())
 
 
 def _load_defaults() -> Defaults:

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from app.__main__ import cli
+from app.__main__ import Commands, cli
+from app.settings import SettingsError
 from app.terminal import counted
 from loadgen.cli import load_command
 from loadgen.compare_cli import compare_command
@@ -52,3 +53,26 @@ def test_a_password_is_not_asked_for_where_nobody_can_type_it() -> None:
 def test_one_is_told_from_many(number: int, says: str) -> None:
     """One line, two lines."""
     assert counted(number, "user") == says
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PermissionError(13, "Permission denied", "/data"), "gatewatch: /data: Permission denied\n"),
+        (OSError(28, "No space left on device"), "gatewatch: No space left on device\n"),
+        (SettingsError("GATEWATCH_PORT:\n no number"), "gatewatch: GATEWATCH_PORT: no number\n"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(error: Exception, says: str) -> None:
+    """Without the number that the operating system's sentence has in its list."""
+
+    @click.group(cls=Commands)
+    def group() -> None:
+        """Have a command."""
+
+    @group.command()
+    def fail() -> None:
+        raise error
+
+    result = CliRunner().invoke(group, ["fail"])
+    assert (result.exit_code, result.stderr) == (1, says)
