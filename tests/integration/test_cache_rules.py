@@ -18,7 +18,7 @@ from app.errors import CacheUnavailable, DatabaseUnavailable
 from app.repositories.aside import CacheAside, Family, Wanted
 from app.repositories.invalidations import Invalidations
 from app.repositories.keys import profile_key
-from app.storage.cache import LEASE_SECONDS, Cache, Fill, Lease, eviction_warning
+from app.storage.cache import LEASE_SECONDS, Cache, Fill, Lease, eviction_warning, telemetry_client
 from app.values import Profile
 from observability.record.meters import CacheMeter
 
@@ -374,4 +374,4 @@ async def test_another_eviction_policy_is_warned_of(redis: Server, policy: str, 
         await client.config_set("maxmemory-policy", policy)
         warning = await eviction_warning(client)
     assert (warning is not None and policy in warning) == warned
-    assert await eviction_warning(Redis(port=1)) is None
+    assert await eviction_warning(telemetry_client("redis://127.0.0.1:1", timeout=5)) is None

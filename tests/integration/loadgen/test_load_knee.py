@@ -125,7 +125,7 @@ async def test_an_interrupted_search_reports_what_it_has(serve: Any, tmp_path: P
             stderr=asyncio.subprocess.PIPE,
         )
         assert process.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while b"600/min" not in await process.stderr.readline():
                 pass
             process.send_signal(signal.SIGINT)

@@ -280,10 +280,10 @@ async def test_sending_processes_do_not_outlive_who_started_them(serve: Any, tmp
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await asyncio.wait_for(service.arrived.wait(), 30)
+        await asyncio.wait_for(service.arrived.wait(), 120)
         process.kill()
         await process.wait()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while service.connected:  # noqa: ASYNC110 - the service tells no event
                 await asyncio.sleep(0.05)
 
@@ -293,11 +293,11 @@ async def test_a_sending_process_that_dies_is_told(serve: Any, order: Any, tmp_p
     async with serve() as service:
         runner = order(service.target, seconds=60.0, processes=2)
         running = asyncio.create_task(runner.run())
-        await asyncio.wait_for(service.arrived.wait(), 30)
+        await asyncio.wait_for(service.arrived.wait(), 120)
         processes = [held.process for held in runner._parts._held]
         os.kill(processes[0].pid, signal.SIGKILL)
         with pytest.raises(PartError, match="ended before its time, with -9"):
-            await asyncio.wait_for(running, 30)
+            await asyncio.wait_for(running, 120)
     assert all(process.returncode is not None for process in processes)
     (status,) = read_runs(tmp_path)
     assert (status.state, status.message.partition(" (")[0]) == ("failed", "a sending process")

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from loadgen.pacer import plan_arrivals
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from loadgen.results import Result
 
 NOISE = 0.2
-"""Seconds that a crowded machine may add; that anything was faster than it can have been is never forgiven."""
+"""Seconds that anything may take longer; that it was faster than it can have been is never forgiven."""
+
+
+class Crowd:
+    """How long a crowded machine kept this process, which is the service, from its work, beyond jitter, in all."""
+
+    def __init__(self) -> None:
+        self.held = 0.0
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[Self]:
+        """Beat, and see how late it is."""
+        beating = asyncio.create_task(self._beat())
+        yield self
+        beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            due = time.perf_counter() + 0.01
+            await asyncio.sleep(0.01)
+            late = time.perf_counter() - due
+            self.held += late if late > 0.01 else 0.0
 
 
 class _Queue:
@@ -35,17 +59,19 @@ def _quantile(values: list[float], q: float) -> float:
     return sorted(values)[round(q * len(values)) - 1]
 
 
-def _near(result: Result, truth: list[float], qs: tuple[float, ...]) -> None:
+def _near(result: Result, truth: list[float], qs: tuple[float, ...], crowd: Crowd) -> None:
+    """Hold quantiles against the truth; what the machine took from the service or the generator may have been added."""
     response = result.endpoints[0].response
     assert response.count == len(truth)
+    noise = NOISE + crowd.held + (result.lag.quantile(1.0) or 0.0)
     for q in qs:
         expected, measured = _quantile(truth, q), response.quantile(q) or 0.0
-        assert 0.96 * expected - 0.002 <= measured <= 1.05 * expected + NOISE, (q, expected, measured)
+        assert 0.96 * expected - 0.002 <= measured <= 1.05 * expected + noise, (q, expected, measured)
 
 
 async def test_a_stall_is_in_the_response_times_of_all_whom_it_kept_waiting(serve: Any, order: Any) -> None:
     """Of 600 requests at 200 a second, a stall of one second delays 200, by one second down to nothing, evenly."""
-    async with serve() as service:
+    async with serve() as service, Crowd().watched() as crowd:
         stall: list[float] = []
 
         def stalling(now: float) -> float:
@@ -58,17 +84,17 @@ async def test_a_stall_is_in_the_response_times_of_all_whom_it_kept_waiting(serv
         result = await runner.run()
     ended = stall[0] - runner._begun
     truth = [max(0.0, ended - number / 200) if number >= 100 else 0.0 for number in range(600)]
-    _near(result, truth, (0.7, 0.8, 0.9, 0.95, 0.99))
+    _near(result, truth, (0.7, 0.8, 0.9, 0.95, 0.99), crowd)
     service_times = result.endpoints[0].service
     slow = sum(n for i, n in enumerate(service_times.counts, service_times.offset) if 2 ** (i / 16) > 0.5)
-    assert slow <= 4
+    assert slow <= 4 + 200 * (crowd.held + (result.lag.quantile(1.0) or 0.0))
     assert (result.status.planned, result.status.completed, result.status.errors) == (600, 600, 0)
 
 
 async def test_random_arrivals_wait_as_long_as_lindley_says(serve: Any, order: Any) -> None:
     """Poisson arrivals at a server that takes 8 ms for each: every quantile follows from the same arrivals by recursion."""
     service_time = 0.008
-    async with serve() as service:
+    async with serve() as service, Crowd().watched() as crowd:
         service.instant = _Queue(service_time)
         runner = order(service.target, seconds=3.0, rate_per_minute=5_400, arrivals="poisson", users=200, seed=5)
         result = await runner.run()
@@ -78,7 +104,7 @@ async def test_random_arrivals_wait_as_long_as_lindley_says(serve: Any, order: A
         truth.append(free - offset)
     assert len(truth) > 200
     assert _quantile(truth, 0.95) > 2 * service_time
-    _near(result, truth, (0.1, 0.5, 0.9, 0.95, 0.99))
+    _near(result, truth, (0.1, 0.5, 0.9, 0.95, 0.99), crowd)
 
 
 async def test_what_waits_for_a_connection_is_told_apart(serve: Any, order: Any) -> None:
@@ -148,7 +174,7 @@ async def test_a_generator_that_was_held_up_is_invalid(serve: Any, order: Any) -
     async with serve() as service:
         runner = order(service.target, seconds=2.0)
         running = asyncio.create_task(runner.run())
-        await asyncio.wait_for(service.arrived.wait(), 30)
+        await asyncio.wait_for(service.arrived.wait(), 120)
         pid = runner._parts._held[0].process.pid
         os.kill(pid, signal.SIGSTOP)
         began = time.perf_counter()
