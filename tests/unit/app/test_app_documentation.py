@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from app.__main__ import cli
 from app.settings import FIELDS
+from benchmarks.registry import BENCHMARKS
+from loadgen.plan import scenarios
 
 ROOT = Path(__file__).parents[3]
 PAGES = [
@@ -44,6 +47,18 @@ def test_a_path_and_a_setting_are_there(page: Path) -> None:
         assert (ROOT / path).exists()
     known = {field.name for field in FIELDS} | OF_A_TEST
     assert set(re.findall(r"\b(?:GATEWATCH|DATABASE|REDIS|SMTP)_[A-Z_]*[A-Z]\b", text)) <= known
+
+
+@page
+def test_a_command_is_there(page: Path) -> None:
+    """Each command, each target of the Makefile, each scenario and each row of benchmarks that a page names."""
+    text = page.read_text()
+    assert set(re.findall(r"(?:`|bin/)gatewatch ([a-z]+)", text)) <= set(cli.commands)
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:`|^ +)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
+    assert set(re.findall(r"SCENARIO=(\w+)", text)) <= {scenario.name for scenario in scenarios()}
+    rows = re.findall(r"ROWS=['\"]?(\w+)", text) + re.findall(r"-m benchmarks (\w+)", text)
+    assert set(rows) <= {benchmark.name for benchmark in BENCHMARKS}
 
 
 def test_every_module_is_told() -> None:
