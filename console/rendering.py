@@ -19,6 +19,7 @@ import msgspec
 from markupsafe import escape
 
 from console import format as shown
+from console.marks import Marks
 from console.pages.page import PATH_ARGUMENT, RANGES, USUAL_RANGE
 from console.sparkline import sparkline
 from console.verdict import is_stale
@@ -56,6 +57,7 @@ class Renderer:
     def __init__(self, *, host: Host, pages: Mapping[str, Page], static: StaticFiles, base: str) -> None:
         """Compile nothing yet; ``base`` is the path that the console is mounted under."""
         self._host = host
+        self._marker = Marks(host)
         self._pages = pages
         self._static = static
         self._base = base
@@ -126,7 +128,7 @@ class Renderer:
     async def _marks(self, page: Page, ask: Ask) -> dict[str, Any]:
         if not page.charts:
             return {}
-        return {"marks": [msgspec.to_builtins(mark) for mark in await self._host.feed.annotations(ask.period)]}
+        return {"marks": [msgspec.to_builtins(mark) for mark in await self._marker.within(ask.period)]}
 
     async def _look(self, page: Page, ask: Ask) -> Look:
         template = f"{page.name}.html"

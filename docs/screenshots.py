@@ -21,7 +21,9 @@ from playwright.sync_api import Error as PlaywrightError
 
 IMAGES = Path(__file__).parent / "images"
 SCHEMES = ("light", "dark")
-WIDTH, HEIGHT = 1440, 900
+WIDTH, HEIGHT, HIGHEST = 1440, 900, 1500
+"""Size of the window in pixels. It is made as high as the page for its picture, up to the highest, so that none is too large to keep."""
+
 INNER = {"route": "overview", "trace": "route"}
 """Pages that only others lead to, and which: their first link is followed."""
 
@@ -57,7 +59,7 @@ def instance(data_dir: Path, port: int | None) -> tuple[str, str]:
 
 
 def photograph(url: str, token: str, chromium: str) -> list[Path]:
-    """Open every page of the console in each colour scheme and write a picture of the whole of it."""
+    """Open every page of the console in each colour scheme and write a picture of it."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_QUIET))
@@ -69,7 +71,9 @@ def photograph(url: str, token: str, chromium: str) -> list[Path]:
 
 def _pages(browser: Browser, url: str, token: str, scheme: str) -> list[Path]:
     context = browser.new_context(
-        color_scheme="dark" if scheme == "dark" else "light", viewport={"width": WIDTH, "height": HEIGHT}
+        color_scheme="dark" if scheme == "dark" else "light",
+        viewport={"width": WIDTH, "height": HEIGHT},
+        locale="en-GB",
     )
     page = context.new_page()
     page.set_default_timeout(_TIMEOUT)
@@ -80,10 +84,13 @@ def _pages(browser: Browser, url: str, token: str, scheme: str) -> list[Path]:
     pages = [(str(entry.get_attribute("data-name")), str(entry.get_attribute("href"))) for entry in entries]
     written = []
     for name, path in pages:
+        page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         page.goto(url + path)
         _wait_for_figures(page)
+        height = int(page.evaluate("document.documentElement.scrollHeight"))
+        page.set_viewport_size({"width": WIDTH, "height": min(height, HIGHEST)})
         written.append(IMAGES / f"{name}-{scheme}.png")
-        page.screenshot(path=written[-1], full_page=True)
+        page.screenshot(path=written[-1])
         known = dict(pages)
         pages += [
             (inner, found)

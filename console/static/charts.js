@@ -152,7 +152,7 @@ function options(chart) {
   });
   const own = Boolean(spec.columns);
   const scales = { x: { range: own ? whole : shown, time: !spec.elapsed }, left: bounds(spec.left, spec.thresholds.filter(({ right }) => !right)) };
-  const times = { ...axis, size: spec.clock ? 26 : 6, space: 64, incrs: [5, 10, 15, 30, 60, 120, 300, 600], grid: { show: false } };
+  const times = { ...axis, size: spec.clock ? 26 : 6, space: 64, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600], grid: { show: false } };
   const axes = [{ ...times, values: !spec.clock ? () => [] : spec.elapsed ? lengths : clockTimes }, { ...valued(spec.left), scale: "left" }];
   if (spec.right) {
     scales.right = bounds(spec.right, spec.thresholds.filter(({ right }) => right));

@@ -35,6 +35,8 @@ export function drawThresholds(plot, thresholds, colour) {
   ctx.restore();
 }
 
+export const markColour = (kind) => KINDS[kind] ?? "--soft";
+
 const KINDS = { deploy: "--series-3", setting: "--accent", load: "--soft", alert: "--bad", worker: "--series-2" };
 
 export function drawMarks(plot, marks, colour) {
@@ -47,7 +49,7 @@ export function drawMarks(plot, marks, colour) {
   for (const mark of marks) {
     if ((mark.until ?? mark.at) < min || mark.at > max) continue;
     const x = Math.round(plot.valToPos(mark.at, "x", true));
-    ctx.strokeStyle = ctx.fillStyle = colour(KINDS[mark.kind] ?? "--soft");
+    ctx.strokeStyle = ctx.fillStyle = colour(markColour(mark.kind));
     if (mark.until) {
       ctx.globalAlpha = 0.45; // a bar along the top for as long as it lasted
       ctx.fillRect(x, bbox.top - 3 * devicePixelRatio, plot.valToPos(mark.until, "x", true) - x, 3 * devicePixelRatio);

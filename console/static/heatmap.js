@@ -1,8 +1,9 @@
 // A heatmap of requests by time and latency on a canvas: the more requests, the stronger the one colour, so that it reads
 // in both themes and to every eye. Dragging over it brushes: onBrush is told whole cells, as { since, to, least, most }.
 
-import { colours } from "./drawing.js";
+import { colours, markColour } from "./drawing.js";
 import { bare, count, duration } from "./units.js";
+import { SECONDS, MINUTES } from "./scales.js";
 import { view } from "./view.js";
 
 const LEFT = 62; // as the axes of the charts below
@@ -12,15 +13,13 @@ const BOTTOM = 26;
 const YOUNGEST = 60; // seconds shown at least
 const FAINTEST = 0.14;
 
-const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
-const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
-
 export class Heatmap {
   constructor(place, { target, onBrush }) {
     this.place = place;
     this.target = target;
     this.map = { step: 10, at: [], bounds: [], counts: [] };
     this.brush = null;
+    this.marks = [];
     this.drag = null;
     this.canvas = place.appendChild(document.createElement("canvas"));
     this.note = place.appendChild(document.createElement("div"));
@@ -35,6 +34,11 @@ export class Heatmap {
     this.canvas.addEventListener("pointerup", (event) => this.end(event));
     this.canvas.addEventListener("pointercancel", () => this.let());
     this.canvas.addEventListener("pointerleave", () => (this.note.hidden = true));
+  }
+
+  mark(marks) {
+    this.marks = marks;
+    if (!this.drag) this.draw();
   }
 
   show(map, brush) {
@@ -99,6 +103,7 @@ export class Heatmap {
     ctx.clip();
     this.cells(ctx, colour);
     this.frame(ctx, colour, this.drag ? this.dragged() : this.brush);
+    this.happenings(ctx, colour);
     ctx.restore();
     this.line(ctx, colour);
   }
@@ -126,6 +131,23 @@ export class Heatmap {
       });
       ctx.globalAlpha = 1;
     });
+  }
+
+  // As over the lines of other charts: a bar along the top for as long as it lasted, a dashed line where it began.
+  happenings(ctx, colour) {
+    for (const { kind, at, until } of this.marks) {
+      const x = this.x(at);
+      ctx.strokeStyle = ctx.fillStyle = colour(markColour(kind));
+      ctx.globalAlpha = 0.45;
+      if (until) ctx.fillRect(x, TOP, this.x(until) - x, 3);
+      ctx.globalAlpha = 1;
+      ctx.setLineDash([4, 3]);
+      ctx.beginPath();
+      ctx.moveTo(x, TOP);
+      ctx.lineTo(x, TOP + this.height);
+      ctx.stroke();
+      ctx.setLineDash([]);
+    }
   }
 
   // Time in which nobody was heard is no time without requests.
@@ -254,7 +276,9 @@ export class Heatmap {
     const time = `${SECONDS.format((at[cell.column] - step) * 1000)}–${SECONDS.format(at[cell.column] * 1000)}`;
     const requests = column ? column[cell.band] : null;
     const took = `${duration(bounds[cell.band])} to ${duration(bounds[cell.band + 1])}`;
-    this.note.textContent = column ? `${time} · ${took} · ${count(requests)} ${requests === 1 ? "request" : "requests"}` : `${time} · nobody was heard`;
+    const near = this.marks.find(({ at: begun }) => Math.abs(this.x(begun) - event.offsetX) < 8);
+    const told = column ? `${time} · ${took} · ${count(requests)} ${requests === 1 ? "request" : "requests"}` : `${time} · nobody was heard`;
+    this.note.textContent = near ? `${told} · ${near.text}` : told;
     const right = event.offsetX > this.place.clientWidth / 2;
     this.note.style.left = right ? "auto" : `${event.offsetX + 14}px`;
     this.note.style.right = right ? `${this.place.clientWidth - event.offsetX + 14}px` : "auto";

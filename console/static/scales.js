@@ -2,7 +2,7 @@
 
 // Ticks of sizes in bytes.
 export const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
-const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
+export const MINUTES = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 export const SECONDS = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone: "UTC" });
 
 export function clockTimes(_, ticks, __, ___, step) {

@@ -12,7 +12,7 @@ import re
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import httpx
 import psutil
@@ -34,19 +34,17 @@ RATES = ("36000", "9000", "60000")
 and a slow one is too late to judge by many."""
 
 PATIENCE = 180
-SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 ROW = """(name) => [...document.querySelectorAll("#load tbody tr")].find((row) => row.dataset.key === name)
   ?.innerText.split("\\t").map((cell) => cell.trim())"""
 GREW = """[...document.querySelectorAll("[data-moved=pool_wait]")].filter((row) => row.querySelector(".wrong"))"""
 
 
 async def picture(visit: Visit, name: str) -> None:
-    """Keep what is seen, where pictures are wanted, in both themes."""
-    for scheme in SCHEMES if PICTURES else ():
-        await visit.page.emulate_media(color_scheme=scheme)
+    """Keep what is seen, where pictures are wanted."""
+    if PICTURES:
         await visit.page.evaluate("scrollTo(0, 0)")
         await visit.page.wait_for_timeout(1500)
-        await visit.page.screenshot(path=Path(PICTURES) / f"demo-{name}-{scheme}.png")
+        await visit.page.screenshot(path=Path(PICTURES) / f"demo-{name}.png")
 
 
 async def open_page(visit: Visit, name: str) -> None:

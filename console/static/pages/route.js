@@ -16,6 +16,7 @@ const heat = new Heatmap(place("heatmap"), {
 
 onEvent(({ data }) => {
   if (data && ("heatmap" in data || "brush" in data)) heat.show(data.heatmap, data.brush);
+  if (data?.marks) heat.mark(data.marks);
 });
 
 if (place("percentiles")) {

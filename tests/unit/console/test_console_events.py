@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from unit.console.conftest import RUN
 
 from console import events
 from console.events import Broadcast
@@ -66,15 +68,16 @@ async def test_the_stream_says_what_the_page_says(visited: Served) -> None:
 
 
 async def test_only_what_changed_is_sent_again(visited: Served) -> None:
-    """After the first event, one second later, come the parts that changed and the points since."""
+    """After the first event come, within two seconds, the parts that changed and the points since."""
     async with watching(visited) as stream:
         await anext(stream)
         visited.feed.shown = msgspec.structs.replace(visited.feed.shown, rate=321.0)
         visited.feed.seconds.append(visited.feed.seconds[-1] + 1)
-        number, data = await anext(stream)
-    assert list(data["parts"]) == ["tiles"]
-    assert "321" in data["parts"]["tiles"]
-    assert data["points"]["at"] == [number] == visited.feed.seconds[-1:]
+        later = [await anext(stream), await anext(stream)]  # what was rendered half a second ago is shown once more
+    assert [part for _, data in later for part in data["parts"]] == ["tiles"]
+    assert "321" in "".join(data["parts"].get("tiles", "") for _, data in later)
+    seconds = [second for _, data in later if data["points"] for second in data["points"]["at"]]
+    assert seconds == visited.feed.seconds[-1:] == [later[-1][0]]
 
 
 @pytest.mark.parametrize("how", ["header", "query"])
@@ -109,6 +112,20 @@ async def test_what_happened_is_sent_when_it_happens(visited: Served) -> None:
             while "marks" not in data["data"] or not data["data"]["marks"]:
                 _, data = await anext(stream)
     assert data["data"]["marks"] == [{"at": 5.0, "kind": "setting", "text": "Pool size from 20 to 1", "until": None}]
+
+
+async def test_a_load_run_is_marked_from_its_start_to_its_end(visited: Served) -> None:
+    """One that goes on is marked up to now, one that is over says what came of it, and one of an hour ago is out of sight."""
+    now = time.time()
+    over = msgspec.structs.replace(RUN, run="a", state="done", started=now - 90, elapsed=30.0, verdict="PASS")
+    old = msgspec.structs.replace(RUN, run="b", state="done", started=now - 3600)
+    visited.load.going = [msgspec.structs.replace(RUN, started=now - 10), over, old]
+    async with watching(visited) as stream:
+        _, data = await anext(stream)
+    done, going_on = data["data"]["marks"]
+    assert done == {"at": over.started, "kind": "load", "text": "load run smoke, PASS", "until": over.started + 30}
+    assert (going_on["at"], going_on["text"]) == (now - 10, "load run smoke")
+    assert going_on["until"] >= now
 
 
 async def test_viewers_who_ask_for_different_things_are_shown_them(visited: Served) -> None:
