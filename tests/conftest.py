@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import TYPE_CHECKING
 
@@ -38,13 +39,13 @@ def redis() -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture
-async def empty_database(postgres: Server) -> AsyncIterator[str]:
-    """Make a database without a table; return its URL."""
+@contextlib.asynccontextmanager
+async def _database(postgres: Server, template: str) -> AsyncIterator[str]:
+    """Have a copy of a database for a while; give its URL."""
     name = f"test_{uuid.uuid4().hex}"
     connection = await asyncpg.connect(postgres.url)
     try:
-        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield postgres.url.rpartition("/")[0] + f"/{name}"
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
@@ -52,10 +53,32 @@ async def empty_database(postgres: Server) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def database_url(empty_database: str) -> str:
+async def empty_database(postgres: Server) -> AsyncIterator[str]:
+    """Make a database without a table; return its URL."""
+    async with _database(postgres, "template1") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def migrated(postgres: Server) -> AsyncIterator[str]:
+    """Make a database with the present schema, from which others are copied; return its name."""
+    async with _database(postgres, "template1") as url:
+        await migrate(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+async def database_url(postgres: Server, migrated: str) -> AsyncIterator[str]:
     """Make a database with the present schema; return its URL."""
-    await migrate(empty_database)
-    return empty_database
+    async with _database(postgres, migrated) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def shared_database(postgres: Server, migrated: str) -> AsyncIterator[str]:
+    """Make one for all tests of a module, which leave it as it is; return its URL."""
+    async with _database(postgres, migrated) as url:
+        yield url
 
 
 @pytest.fixture

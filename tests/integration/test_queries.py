@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from app.storage.database import Statement
 
 
-@pytest.fixture
-async def full_database(database_url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+@pytest.fixture(scope="module")
+async def full_database(shared_database: str) -> AsyncIterator[asyncpg.Connection[Any]]:
     """Fill the tables so far that a sequential scan is the worse plan."""
-    sql = await asyncpg.connect(database_url)
+    sql = await asyncpg.connect(shared_database)
     await sql.execute(
         """
         INSERT INTO users (id, email, password_hash, role, created_at)
