@@ -101,8 +101,9 @@ class _StrictHttp(Http):
 
     async def read(self) -> bytes | None:
         """Read some of a body, all of which has to be here in time, whether or not a handler asks for it."""
+        by = getattr(self.request.ctx, "body_by", 0.0)  # one made up to refuse what could not be read has no time left
         try:
-            async with asyncio.timeout_at(self.request.ctx.body_by):
+            async with asyncio.timeout_at(by):
                 return await self._read()
         except TimeoutError:
             self.keep_alive = False

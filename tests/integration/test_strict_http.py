@@ -84,13 +84,16 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("bytes_sent", MALFORMED.values(), ids=MALFORMED.keys())
-async def test_what_is_not_http_is_a_400_and_the_end_of_the_connection(service: Service, bytes_sent: bytes) -> None:
-    """The answer is a problem document, and what follows on the connection is never taken for a request."""
+async def test_what_is_not_http_is_a_400_and_the_end_of_the_connection(
+    service: Service, bytes_sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is a problem document, what follows on the connection is never taken for a request, and no log tells of it."""
     answer = await say(service, bytes_sent + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
     assert statuses(answer) == [400]
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head.lower()
     assert json.loads(body)["code"] == "invalid-request"
+    assert not caplog.records
 
 
 async def test_what_is_http_is_answered(service: Service) -> None:
