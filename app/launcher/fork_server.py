@@ -142,9 +142,9 @@ class _Process:
 
     async def fork(self, number: int, descriptors: Sequence[int]) -> tuple[int, Code]:
         """Return a new worker's process id, and what will be its exit code, or None; raise OSError when there is none."""
-        asked = self._asked = asyncio.get_running_loop().create_future()
+        self._asked = asyncio.get_running_loop().create_future()
         socket.send_fds(self._channel, [str(number).encode()], descriptors)
-        return await asked
+        return await self._asked
 
     def kill(self) -> None:
         """End it at once; its workers go on."""
