@@ -1,4 +1,4 @@
-"""Durations as people read them."""
+"""Durations and shares as people read them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def span(interval: Interval | None) -> str:
     high = duration(interval.high)
     number, unit = low.split()
     return f"{number if high.endswith(f' {unit}') else low}-{high}"
+
+
+def share(part: float) -> str:
+    """Return a share in percent, with two digits where it is small: 0.032 %, 1.5 %, 40 %."""
+    return f"{part * 100:.2g} %" if part < 0.0995 else f"{part:.0%}".replace("%", " %")  # noqa: PLR2004 - from here on .2g rounds too much
 
 
 def clock_time(seconds: float) -> str:

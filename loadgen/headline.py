@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from loadgen.durations import clock_time
+from loadgen.durations import clock_time, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,11 +64,6 @@ def headline(result: Result) -> Headline:
         missed = f"{_listed(slow)} missed {'its target' if len(slow) == 1 else 'their targets'}; " if slow else ""
         return Headline("FAIL", f"{missed}{failed}.", "bad", reasons)
     return Headline("TOO FEW", "Not every endpoint can be judged by so many samples.", "unsure", reasons)
-
-
-def share(part: float) -> str:
-    """Return a share in percent, with two digits where it is small: 0.032 %, 1.5 %, 40 %."""
-    return f"{part * 100:.2g} %" if part < 0.0995 else f"{part:.0%}".replace("%", " %")  # noqa: PLR2004 - from here on .2g rounds too much
 
 
 def _reasons(result: Result) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from loadgen.durations import duration, span
-from loadgen.headline import share
+from loadgen.durations import duration, share, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from loadgen.durations import clock_time, duration
-from loadgen.headline import share
+from loadgen.durations import clock_time, duration, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,6 +24,7 @@ _DISPENSABLE = (_REQUEST, HEADINGS.index("95 % sure"))
 """Left out, in this order, where there is no room for them; the other figures never are."""
 
 _GAP = "  "
+_LONGEST, _MOST_EXAMPLES = 160, 3
 _STYLES = {"PASS": "green", "FAIL": "bold red", "TOO FEW": "yellow", "VALID": "green", "INVALID": "bold red"}
 
 
@@ -50,6 +51,7 @@ def summary_lines(result: Result, folder: Path | None) -> list[str]:
     lines = [
         load,
         _errors(result),
+        *_examples(result),
         f"generator lag p99 {duration(status.lag_p99)} (allowed {duration(result.lag_allowed)}), {_cpu(result)}",
     ]
     lines += _service(result)
@@ -70,7 +72,19 @@ def _errors(result: Result) -> str:
     kinds = [
         f"{endpoint.name}: {count} {kind}" for endpoint in result.endpoints for kind, count in endpoint.failures.items()
     ]
-    return f"{status.errors:,} errors, {status.shed:,} of them shed (503 or 429): {', '.join(kinds)}"
+    shed = f", {status.shed:,} of them shed (503 or 429)" if status.shed else ""
+    return f"{status.errors:,} {'error' if status.errors == 1 else 'errors'}{shed}: {', '.join(kinds)}"
+
+
+def _examples(result: Result) -> list[str]:
+    """Return what was said when the first failures of some kinds happened; a target may have said anything."""
+    told: dict[str, str] = {}
+    for endpoint in result.endpoints:
+        for example in endpoint.examples:
+            if example.detail:
+                said = "".join(letter if letter.isprintable() else "?" for letter in example.detail[:_LONGEST])
+                told.setdefault(example.outcome, f"  {example.outcome}, {endpoint.name}: {said}")
+    return list(told.values())[:_MOST_EXAMPLES]
 
 
 def _service(result: Result) -> list[str]:

@@ -12,9 +12,9 @@ import jinja2
 from markupsafe import Markup
 
 from loadgen import charts
-from loadgen.durations import clock_time, duration, span
+from loadgen.durations import clock_time, duration, share, span
 from loadgen.figures import distributions, heatmaps, over_time
-from loadgen.headline import headline, share
+from loadgen.headline import headline
 from loadgen.service_view import service_charts
 from loadgen.timeline import Timeline
 

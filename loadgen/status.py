@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadgen.durations import duration, span
+from loadgen.durations import duration, share, span
 from loadgen.intervals import sample_of
 from loadgen.results import EndpointResult, EndpointStatus, RunStatus
 from loadgen.verdicts import Verdict, judge_run, judge_step, lag_allowed
@@ -113,7 +113,7 @@ def _too_many(server_errors: int, allowed: int | None) -> str:
 
 def _reasons(status: RunStatus, allowed_error_rate: float) -> Iterable[str]:
     if status.errors > allowed_error_rate * status.completed:
-        yield f"{status.errors / status.completed:.2%} of the requests failed, allowed {allowed_error_rate:.2%}"
+        yield f"{share(status.errors / status.completed)} of the requests failed, allowed {share(allowed_error_rate)}"
     few = [e for e in status.endpoints if e.verdict == "TOO FEW" and e.p95_interval is None]
     if few:
         yield f"too few requests to judge a p95: {', '.join(f'{endpoint.name} {endpoint.count}' for endpoint in few)}"

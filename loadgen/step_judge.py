@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loadgen.durations import duration
+from loadgen.durations import duration, share
 from loadgen.search import Outcome
 from loadgen.step_tally import OK
 from loadgen.verdicts import Verdict, judge_step
@@ -103,6 +103,6 @@ def _missed(endpoints: Sequence[EndpointStep], errors: int, allowed: float, behi
             yield f"{each.name}: p95 {duration(each.p95)}, target {duration(each.target)}"
     count = sum(each.count for each in endpoints)
     if errors > allowed * count:
-        yield f"{errors / count:.2%} of the requests failed, allowed {allowed:.2%}"
+        yield f"{share(errors / count)} of the requests failed, allowed {share(allowed)}"
     if behind > max(_BEHIND * planned, 3 * math.sqrt(planned)):
         yield f"{behind:,} of {planned:,} requests were left behind"

@@ -15,8 +15,8 @@ from loadgen.intervals import Interval
 from loadgen.live import Pace, picture
 from loadgen.plan import load_scenario
 from loadgen.progress import JsonProgress, LiveProgress, PlainProgress, progress_line, progress_on
-from loadgen.report import print_report
-from loadgen.results import EndpointResult, EndpointStatus, Result, RunStatus
+from loadgen.report import print_report, summary_lines
+from loadgen.results import EndpointResult, EndpointStatus, Example, Result, RunStatus
 from observability.model import Distribution
 
 STATUS = RunStatus(
@@ -131,6 +131,21 @@ def test_the_plain_report_is_aligned_lines_without_colour() -> None:
     assert lines[5] == "generator lag p99 300 us (allowed 5 ms), 0.2 % of one core"
     assert lines[6] == "Run: FAIL, VALID - login: p95 312 ms, target 200 ms"
     assert lines[7] == "Written to data/runs/r; report.html there is the page to show"
+
+
+def test_the_first_failure_of_a_kind_is_told_in_the_targets_words() -> None:
+    """Whatever those are: no letter of them moves a cursor, and they are cut short."""
+    examples = (
+        Example(1.0, "server error", 503, "\x1b[2Jbusy " + "x" * 300, ""),
+        Example(2.0, "server error", 500, "later", ""),
+        Example(2.0, "timeout", 0, "", ""),
+    )
+    [endpoint, *others] = RESULT.endpoints
+    failing = msgspec.structs.replace(endpoint, examples=examples)
+    lines = summary_lines(msgspec.structs.replace(RESULT, endpoints=(failing, *others)), None)
+    told = [line for line in lines if line.startswith("  ")]
+    assert [line[:34] for line in told] == ["  server error, login: ?[2Jbusy xxx"[:34]]
+    assert len(told[0]) < 200
 
 
 def test_at_a_terminal_the_report_is_a_table_with_the_same_figures() -> None:

@@ -143,7 +143,7 @@ async def test_quick_failures_never_make_a_percentile_look_good(service: Any, se
     assert result.endpoints[0].failures == {"unexpected status": 120}
     assert (result.status.endpoints[0].p50 or 0.0) > 9
     assert result.status.verdict == "FAIL"
-    assert "100.00% of the requests failed" in result.status.message
+    assert "100 % of the requests failed" in result.status.message
 
 
 async def test_preparing_waits_when_the_service_asks_to(service: Any, serving: Serving, tmp_path: Path) -> None:
