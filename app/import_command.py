@@ -38,7 +38,8 @@ def import_command(settings: Callable[[], Settings]) -> click.Command:
         usable, faults = _check(file)
         _tell([f"line {fault.line}: {fault.said}" for fault in faults])
         if faults and not skip_invalid:
-            click.echo(f"gatewatch: {counted(len(faults), 'line')} cannot be used; nothing was changed", err=True)
+            lines = counted(len(faults), "line")
+            click.echo(f"gatewatch: {lines} cannot be used; nothing was changed (see --skip-invalid)", err=True)
             sys.exit(1)
         if dry_run:
             click.echo(f"{counted(usable, 'user')} can be imported")

@@ -33,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _NEEDED = {"email", "password_hash"}
+_LONGEST_NAME = 60
 
 
 class Fault(NamedTuple):
@@ -123,12 +124,8 @@ def _csv(lines: Iterable[str]) -> Iterator[tuple[int, Callable[[], Entry]]]:
     except csv.Error:
         named = {""}
     if named and not _NEEDED <= named <= set(Entry.__struct_fields__):
-        yield (
-            1,
-            lambda: _raise(
-                f"must be a JSON object, or name fields: of {', '.join(Entry.__struct_fields__)} the first two at least"
-            ),
-        )
+        said = _first_line_needed(named)
+        yield 1, lambda: _raise(said)
         return
     while True:
         try:
@@ -140,6 +137,13 @@ def _csv(lines: Iterable[str]) -> Iterator[tuple[int, Callable[[], Entry]]]:
         if row is None:
             return
         yield reader.line_num, lambda: _of_row(row)  # noqa: B023 - the same
+
+
+def _first_line_needed(named: set[str]) -> str:
+    known = Entry.__struct_fields__
+    said = f"must be a JSON object, or name fields: of {', '.join(known)} the first two at least"
+    unknown = sorted(named - set(known) - {""})
+    return f"{said}; {unknown[0][:_LONGEST_NAME]!r} is none of them" if unknown else said
 
 
 def _of_row(row: dict[str | Any, Any]) -> Entry:

@@ -62,13 +62,22 @@ def test_a_row_that_cannot_be_used_is_told_with_its_number(line: str, said: str)
 
 
 @pytest.mark.parametrize(
-    "first", ["[{}]", "email;password_hash", "email,password_hash,salt", "email", '"', '"' + "x" * 200_000]
+    ("first", "unknown"),
+    [
+        ("[{}]", "'[{}]'"),
+        ("email;password_hash", "'email;password_hash'"),
+        ("email,password_hash,salt", "'salt'"),
+        ("email", ""),
+        ('"', ""),
+        ('"' + "x" * 200_000, ""),
+    ],
 )
-def test_a_file_of_another_kind_is_told_at_its_first_line(first: str) -> None:
-    """It is not taken for one without users."""
+def test_a_file_of_another_kind_is_told_at_its_first_line(first: str, unknown: str) -> None:
+    """It is not taken for one without users, and a field that nobody knows is named."""
     [fault] = read([first + "\n", "x,y\n"])
     assert isinstance(fault, Fault)
     assert (fault.line, fault.said[:21]) == (1, "must be a JSON object")
+    assert fault.said.endswith(f"; {unknown} is none of them" if unknown else "the first two at least")
 
 
 @pytest.mark.parametrize("before", ["", "email,password_hash,name\n"])
