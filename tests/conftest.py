@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from sanic import Sanic
 
 from app.embedded import Server, discard, start_postgres, start_redis
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # Sanic rewrites its own methods when an application starts; in this mode it can do so again for the next one.
 Sanic.test_mode = True
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

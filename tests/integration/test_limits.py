@@ -137,7 +137,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(quotas=st.tuples(*[st.integers(1, 5)] * 5), seconds=st.integers(1, 4), steps=STEPS)
 async def test_redis_and_memory_decide_alike(
     cache: Cache, client: Redis, quotas: tuple[int, ...], seconds: int, steps: list[tuple[int, bool, tuple[Role, ...]]]
