@@ -21,6 +21,7 @@ class Running:
     redis_url: str
     database_is_ours: bool
     redis_is_ours: bool
+    load_allowed: bool
 
 
 def banner(running: Running) -> str:
@@ -35,7 +36,7 @@ Gatewatch {__version__} is ready after {running.seconds:.1f} s: {running.workers
   Redis       {_place(running.redis_url)}{"  (ours; keeps nothing)" * running.redis_is_ours}
   Data        {running.folder}
 
-  Send load   make load, or .venv/bin/gatewatch load smoke, or Start in the console
+  Send load   make load, or .venv/bin/gatewatch load smoke{", or Start in the console" * running.load_allowed}
   Stop        Ctrl-C
 """
 

@@ -185,6 +185,7 @@ class Launcher:
             redis_url=instance.redis_url,
             database_is_ours=self._servers.postgres is not None,
             redis_is_ours=self._servers.redis is not None,
+            load_allowed=self._settings.load_allowed,
         )
 
     def _places(self) -> str:
