@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from app.__main__ import _instance_settings
+from app.__main__ import _instance_settings, _with_running_instance
 from app.launcher import Instance
 from app.launcher.folder import hold, publish
-from app.settings import SettingsError
+from app.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def test_what_is_not_named_is_the_running_instances(named: dict[str, str], monke
     """Either store may be left out, and both."""
     for name, value in named.items():
         monkeypatch.setenv(name, value)
-    settings = _instance_settings()
+    settings = _with_running_instance(Settings.from_environment(os.environ))
     assert (settings.database_url, settings.redis_url) == (DATABASE, REDIS)
 
 
