@@ -75,6 +75,17 @@ async def test_every_constraint_is_there(database_url: str) -> None:
     assert {row["conname"]: row["definition"] for row in rows} == CONSTRAINTS
 
 
+async def test_what_is_updated_has_room_beside_it(database_url: str) -> None:
+    """Pages of the tables whose rows change are not filled, so that a change writes one page and no index."""
+    sql = await asyncpg.connect(database_url)
+    rows = await sql.fetch(
+        "SELECT relname, reloptions FROM pg_class WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL"
+    )
+    await sql.close()
+    found = {(row["relname"], *row["reloptions"]) for row in rows}
+    assert found == {(table, "fillfactor=90") for table in ("users", "profiles", "sessions", "email_tokens")}
+
+
 async def test_instances_that_start_together_migrate_once(empty_database: str) -> None:
     """Migrations run at the same time on a fresh database take turns, and every one succeeds."""
     await asyncio.gather(*(migrate(empty_database) for _ in range(4)))
