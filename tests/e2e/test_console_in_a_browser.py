@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Literal
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -39,15 +41,23 @@ PERSON = {"email": "ann@example.org", "password": "correct horse battery"}
 
 
 def call(instance: Instance, method: str, path: str, body: object = None, token: str = "") -> dict[str, object]:
-    """Send one request to the API."""
+    """Send a request to the API, again while a busy machine makes the service refuse it."""
     request = Request(instance.url + path, method=method)  # noqa: S310 - our own instance
     if body is not None:
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    with urlopen(request, timeout=60) as answer:  # noqa: S310 - our own instance
-        return dict(json.loads(answer.read() or b"{}"))
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urlopen(request, timeout=60) as answer:  # noqa: S310 - our own instance
+                return dict(json.loads(answer.read() or b"{}"))
+        except HTTPError as refused:
+            refused.close()
+            if refused.code not in {429, 503} or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 async def test_a_developer_sees_requests_arrive_and_runs_load(instance: Instance, visit: Visit) -> None:
@@ -62,11 +72,11 @@ async def test_a_developer_sees_requests_arrive_and_runs_load(instance: Instance
     for _ in range(40):
         call(instance, "GET", "/auth/check", token=token)
     await visit.until("document.body.innerText.includes('/auth/check')")
-    await visit.until("document.body.innerText.includes('42 in the last minute')")
+    await visit.until("Number(/([0-9]+) in the last minute/.exec(document.body.innerText)?.[1]) >= 42")
     await visit.until("document.querySelectorAll('.uplot canvas').length >= 3")
 
-    await page.get_by_role("link", name="Load").click()
-    await page.get_by_label("smoke").check()
+    await page.get_by_role("link", name="Load", exact=True).click()
+    await page.get_by_label("smoke").first.check()
     await page.get_by_role("button", name="Start").click()
     await visit.until("document.querySelector('progress')?.value > 1")
     await page.get_by_role("button", name="Stop").click()
