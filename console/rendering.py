@@ -19,6 +19,7 @@ import msgspec
 from markupsafe import escape
 
 from console import format as shown
+from console.drawn import Drawn
 from console.marks import Marks
 from console.pages.page import PATH_ARGUMENT, RANGES, USUAL_RANGE
 from console.sparkline import sparkline
@@ -38,6 +39,9 @@ _ALONE, _BEFORE_OTHERS = "\ue000", "\ue001"
 
 _SHARED = 0.5
 """Seconds for which what was rendered is good for others: they ask at the same moment of each second."""
+
+_SAME_FOR_AN_ASK = frozenset({"page", "ask", "url", "link"})
+"""What templates are given that is of the address alone."""
 
 SHELL = ("status",)
 """Live parts that every page has."""
@@ -70,8 +74,9 @@ class Renderer:
         )
         self._shared = Answers(time.monotonic)
         self._turns = Turns()
-        self._compiled: set[str] = set()
-        """Templates that need no more compiling."""
+        self._drawn = Drawn()
+        self._compiled: dict[str, frozenset[str]] = {}
+        """Templates that need no more compiling, with the names of the values that they are rendered from."""
         named = ("duration", "threshold", "span", "rate", "share", "size", "count", "clock", "sentence", "moment")
         self._environment.filters |= {name: getattr(shown, name) for name in named}
         self._environment.filters["sparkline"] = sparkline
@@ -93,7 +98,7 @@ class Renderer:
         alike = page.alike(ask)
         if alike is None:
             look = await self.look(page, ask)
-            return await self._parts(page, look.context), look.data
+            return await self._parts(page, ask, look.context), look.data
         shared, data = await self._shared.get((page.name, alike), _SHARED, partial(self._rendered, page, alike))
         query = escape(urlencode(_query(_period(ask))))
         alone, before_others = (f"?{query}", f"?{query}&amp;") if query else ("", "?")
@@ -109,14 +114,19 @@ class Renderer:
             "url": lambda name, **arguments: self._marked(self._pages.get(name), arguments),
             "link": lambda **changes: self._marked(page, dict(alike.arguments) | changes),
         }
-        return await self._parts(page, context), look.data
+        return await self._parts(page, alike, context), look.data
 
-    async def _parts(self, page: Page, context: dict[str, Any]) -> dict[str, str]:
+    async def _parts(self, page: Page, ask: Ask, context: dict[str, Any]) -> dict[str, str]:
         parts = {}
-        async with self._turns:
+        async with self._turns.work() as work:
             for name in SHELL + page.parts:
-                parts[name] = self._environment.get_template(f"_{name}.html").render(context)
-                await self._turns.pause()
+                template = f"_{name}.html"
+                figures = {
+                    each: context[each] for each in self._compiled[template] - _SAME_FOR_AN_ASK if each in context
+                }
+                render = partial(self._environment.get_template(template).render, context)
+                parts[name] = self._drawn.get((page.name, name, ask), figures, render)
+                await work.pause()
         return parts
 
     async def look(self, page: Page, ask: Ask) -> Look:
@@ -151,10 +161,12 @@ class Renderer:
         """Compile templates, with all that they are made of."""
         for name in names:
             if name not in self._compiled:
-                source = (TEMPLATES / name).read_text()
-                self._compile(*filter(None, jinja2.meta.find_referenced_templates(self._environment.parse(source))))
+                parsed = self._environment.parse((TEMPLATES / name).read_text())
+                others = tuple(filter(None, jinja2.meta.find_referenced_templates(parsed)))
+                self._compile(*others)
                 self._environment.get_template(name)
-                self._compiled.add(name)
+                named = frozenset(jinja2.meta.find_undeclared_variables(parsed))
+                self._compiled[name] = named.union(*(self._compiled[other] for other in others))
 
     def page(
         self,

@@ -52,7 +52,7 @@ class OverviewPage(Page):
                 self.host.settings.settings() if self.host.settings else (),
             ),
             "tiles": tiles(view, await feed.series(seconds=SPARKLINES.seconds, step=10)),
-            "over": over,
+            "window": over.window,
             "busy": sort_routes(
                 [route for route in over.routes if route.rate and _matches(route, ask)], ask.get("sort")
             ),

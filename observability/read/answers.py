@@ -67,10 +67,10 @@ class Tables:
         while len(self._tables) > MOST_TABLES:
             del self._tables[next(iter(self._tables))]
         if missing := [end for end in wanted if end not in table]:
-            async with self._turns:
+            async with self._turns.work() as work:
                 for end in missing:
                     table[end] = make(end)
-                    await self._turns.pause()
+                    await work.pause()
         # News that came meanwhile may have dropped some.
         return [table[end] if end in table else make(end) for end in wanted]
 

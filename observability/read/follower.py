@@ -68,14 +68,14 @@ class Follower:
         async with asyncio.timeout(_READ_TIMEOUT):
             entries = await read_entries(redis, key, start, _BATCH, end)
         latest = self._clock() + _AHEAD
-        async with self._turns:
+        async with self._turns.work() as work:
             for _, raw in entries:
                 snapshot = snapshot_in(raw)
                 if snapshot is None or snapshot.taken > latest:
                     self.ignored += 1
                 else:
                     self._ledger.ingest(snapshot, fine=fine)
-                await self._turns.pause()
+                await work.pause()
         return entries
 
     async def _start(self, redis: Commands) -> bytes:

@@ -113,10 +113,10 @@ class Known:
         try:
             self.reason = await self._read()
             if self.reason:
-                async with self._turns:
+                async with self._turns.work() as work:
                     while self._held:
                         self._take_in()
-                        await self._turns.pause()
+                        await work.pause()
             await self._news()
         finally:
             self._refreshed = self._clock()

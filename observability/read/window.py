@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from observability.read.history import Mark, Tier
     from observability.read.stretch import Stretch, Where
-    from observability.read.turns import Turns
+    from observability.read.turns import Turns, Work
 
     Place = tuple[Tier, int]
 
@@ -36,11 +36,11 @@ class Window:
 
     async def sum(self, places: Iterable[Place], turns: Turns, make: Callable[[Sum], T]) -> T:
         """Return what is made of the sum over these places; it must not keep the sum, which moves on."""
-        async with self._moving, turns:
-            await self._move(places, turns)
+        async with self._moving, turns.work() as work:
+            await self._move(places, work)
             return make(self._total)
 
-    async def _move(self, places: Iterable[Place], turns: Turns) -> None:
+    async def _move(self, places: Iterable[Place], work: Work) -> None:
         wanted = {(tier, end): mark for tier, end in places if (mark := tier.mark(end)) is not None}
         gone = [place for place, (mark, _) in self._held.items() if wanted.get(place) is not mark]
         if self._total.folded or 2 * len(gone) > len(self._held):
@@ -48,13 +48,13 @@ class Window:
         for place in gone:
             mark, _ = self._held.pop(place)
             self._total.remove(place[0].read(mark))
-            await turns.pause()
+            await work.pause()
         for place, mark in wanted.items():
             if place not in self._held:
                 slot = place[0].read(mark)
                 self._held[place] = mark, slot.begin
                 self._total.add(slot)
-                await turns.pause()
+                await work.pause()
         self._total.begin = min((begin for _, begin in self._held.values()), default=float("inf"))
 
 
