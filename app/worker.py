@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 from sanic.application.state import ApplicationServerInfo
@@ -33,8 +33,6 @@ from observability.record import logs
 from observability.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sanic import Sanic
     from sanic.server.async_server import AsyncioServer
     from sanic.server.protocols.http_protocol import HttpProtocol
@@ -52,10 +50,6 @@ ORPHAN_SECONDS = 4.5
 """After the launcher's death the process ends within this time, whatever still runs."""
 
 BACKLOG = 1024
-DOORS = 8
-"""How many connections are accepted in a turn of the loop. libuv accepts one of each descriptor, and when a worker ends, all
-its clients come to the others at once: each turn has their requests to serve, and the last to be accepted waits for all turns."""
-
 TELEMETRY_PATIENCE = 0.3
 
 _log = logging.getLogger("gatewatch")
@@ -121,7 +115,7 @@ def _settle_heap() -> None:
     gc.freeze()
 
 
-async def listen(app: Sanic[Any, Any], listener: socket.socket, protocol: type[HttpProtocol]) -> AsyncioServer:
+async def listen(app: Sanic[Any, Any], listener: socket.socket, protocol: type[asyncio.Protocol]) -> AsyncioServer:
     """Start an application on a listening socket; nothing is accepted before it is ready."""
     server = await app.create_server(
         sock=listener, protocol=protocol, backlog=BACKLOG, asyncio_server_kwargs={"start_serving": False}
@@ -132,41 +126,10 @@ async def listen(app: Sanic[Any, Any], listener: socket.socket, protocol: type[H
     app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     await server.startup()
     await server.before_start()
-    doors: Any = await _Doors.beside(server, protocol, listener)
-    server.server = doors
     await server.start_serving()
     await server.after_start()
     app.set_serving(True)
     return server
-
-
-class _Doors:
-    """One server that accepts by several descriptors of its socket."""
-
-    def __init__(self, servers: Sequence[asyncio.Server]) -> None:
-        self._servers = servers
-
-    @classmethod
-    async def beside(cls, server: AsyncioServer, protocol: type[HttpProtocol], listener: socket.socket) -> _Doors:
-        """Add to the descriptor that a server has; all its connections are in one set, whichever they came by."""
-        make = partial(protocol, loop=server.loop, app=server.app, connections=server.connections)
-        more = [
-            await server.loop.create_server(make, sock=listener.dup(), backlog=BACKLOG, start_serving=False)
-            for _ in range(DOORS - 1)
-        ]
-        return cls([cast("asyncio.Server", server.server), *more])
-
-    async def start_serving(self) -> None:
-        for server in self._servers:
-            await server.start_serving()
-
-    def close(self) -> None:
-        for server in self._servers:
-            server.close()
-
-    async def wait_closed(self) -> None:
-        for server in self._servers:
-            await server.wait_closed()
 
 
 async def _until(*events: asyncio.Event) -> None:
