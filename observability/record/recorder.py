@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import platform
 import time
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
     from observability.model import RouteCounts
     from observability.record.keeping import Keeper
+
+
+_logger = logging.getLogger(__name__)
+
+_MOST_LATER = 32
+"""Requests that wait to be kept: those take a millisecond or two."""
 
 
 class Recorder:
@@ -75,6 +82,7 @@ class Recorder:
         """Requests that were recorded singly, for the clock that looks at one in many."""
         self.published = 0
         """Bytes of snapshots and kept traces that were published."""
+        self._later: list[Callable[[], None]] = []
         self._cost = (0.0, 0)
         self._tls = False
         self._clock = clock
@@ -100,18 +108,36 @@ class Recorder:
         """Count what the recording of one request in so many took."""
         self._cost = self._cost[0] + seconds, self._cost[1] + requests
 
+    def do_later(self, keep: Callable[[], None]) -> None:
+        """Have a request kept with others, within a second: done many at once that takes a third, since the first brings the code."""
+        self._later.append(keep)
+        if len(self._later) >= _MOST_LATER:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        began, later, self._later = time.perf_counter(), self._later, []
+        for keep in later:
+            try:
+                keep()
+            except Exception:
+                # A trace that cannot be made must not cost a client its connection.
+                _logger.exception("a request could not be kept")
+        self.note_cost((time.perf_counter() - began) / TIMED_EVERY, 0)
+
     def settle(self) -> None:
         """Once a second: find out what is slow now, and let requests be kept again."""
         began = time.perf_counter()
         self.requests.settle(time.monotonic())
         self.note_cost((time.perf_counter() - began) / TIMED_EVERY, 0)
         self.chosen.keep()
+        self._catch_up()
         if self.keeper is not None:
             self.keeper.settle()
 
     def snapshot(self) -> Snapshot:
         """Return everything counted since the start."""
         self.chosen.keep()
+        self._catch_up()
         requests = self.requests.freeze()
         anatomy, bodies = self.requests.freeze_routes()
         return Snapshot(

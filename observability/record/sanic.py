@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sanic.http import Http, Stage
@@ -298,10 +299,10 @@ class _RecordedProtocol(WebSocketProtocol):
         if (
             redis < 0.0
             or (stalled and redis)
-            or seconds > series.route.slow
             or http.request_bytes
             or (request._ctx is not None and _noted(request))  # noqa: SLF001 - see _noted
             or self.websocket is not None
+            or (seconds > series.route.slow and (keeper := recorder.keeper) is not None and not keeper.refuses("slow"))
         ):
             return None
         sent = self.more_bytes + (0 if http.head_only else http.response_size)
@@ -313,11 +314,10 @@ class _RecordedProtocol(WebSocketProtocol):
         recorder.in_flight -= 1
         self.current = None
         self.more_bytes = 0
+        series.count(seconds, redis, sent, stalled)
         if lucky:
             now.lucky = True
-            self._settle(series, now, ended, 0, sent, request.version)
-        else:
-            series.count(seconds, redis, sent, stalled)
+            recorder.do_later(partial(self._keep_lucky, series, now, ended, request.version))
         if timed:
             recorder.note_cost(time.perf_counter() - began)
         return series
@@ -360,6 +360,14 @@ class _RecordedProtocol(WebSocketProtocol):
         except Exception:
             # A trace that cannot be made must not cost the client its connection.
             _logger.exception("a request could not be kept")
+
+    def _keep_lucky(self, series: Series, now: Current, ended: float, version: str) -> None:
+        """Keep a request that chance has chosen, and that was counted."""
+        recorder = self.recorder
+        if recorder.keeper is not None:
+            parts = parts_of(now, ended, recorder.stalls)
+            about = self._attributes(series.key[1], version)
+            recorder.keeper.keep("sampled", series, now, ended - now.begin, parts, about)
 
     def _attributes(self, route: str, version: str) -> tuple[tuple[str, AttributeValue], ...]:
         """Return the conventions' attributes of a server span that say how the request came.
