@@ -13,6 +13,7 @@ from app.repositories.aside import Family
 from app.repositories.credentials import Credentials
 from app.repositories.email_tokens import EmailTokens, Verification
 from app.repositories.outbox import Outbox
+from app.security.limits import Limit
 from app.security.mail_tokens import MailTokens
 from app.services.passwords import PasswordService
 from app.services.verification import EmailGate, VerificationService
@@ -100,6 +101,7 @@ def make_sender(settings: Settings, clock: Clock, pace: Pace | None = None) -> S
         Letters(public_url=settings.link_base, sender=settings.mail_from),
         MailTokens(secret),
         lifetimes={"verify": settings.verify_lifetime, "reset": settings.reset_lifetime},
+        notices=Limit(*settings.limit_mails_to_address),
         clock=clock,
         pace=pace or Pace(),
     )

@@ -13,6 +13,7 @@ from app.mailer.letters import WITH_TOKEN
 from app.mailer.post import NotAccepted, WayClosed
 from app.repositories.ids import new_id
 from app.repositories.outbox import NewToken, Outbox, QueuedMail, Source
+from app.security.limits import MemoryBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from app.mailer.letters import Letter, Letters
     from app.mailer.post import Delivery, Post
+    from app.security.limits import Limit
     from app.security.mail_tokens import MailTokens
 
 _log = logging.getLogger("gatewatch")
@@ -68,14 +70,17 @@ class Sender:
         tokens: MailTokens,
         *,
         lifetimes: Mapping[str, float],
+        notices: Limit,
         clock: Callable[[], datetime],
         pace: Pace,
     ) -> None:
+        """``notices`` bounds what one address is told of others' attempts to register it: nobody asked for that mail."""
         self._elect = elect
         self._post = post
         self._letters = letters
         self._tokens = tokens
         self._lifetimes = lifetimes
+        self._notices, self._told = notices, MemoryBuckets()
         self._clock = clock
         self._pace = pace
         self._way_is_open = True
@@ -140,7 +145,7 @@ class Sender:
         letters: list[Letter] = []
         pointless: list[UUID] = []
         for mail in mails:
-            if mail.kind in WITH_TOKEN and mail.id not in token_ids:
+            if (mail.kind in WITH_TOKEN and mail.id not in token_ids) or self._was_told_enough(mail):
                 pointless.append(mail.id)
                 continue
             try:
@@ -153,6 +158,12 @@ class Sender:
         token = self._tokens.text(token_id) if token_id else ""
         lifetime = self._lifetimes.get(mail.kind, 0)
         return self._letters.write(mail.id, mail.kind, mail.recipient, self._clock(), token=token, lifetime=lifetime)
+
+    def _was_told_enough(self, mail: QueuedMail) -> bool:
+        # Refusing the registration instead would tell that there is an account, or keep an owner from opening one.
+        if mail.kind != "account-exists" or mail.attempts > 1:
+            return False
+        return self._told.spend(mail.recipient, self._notices.interval, self._notices.depth) > 0
 
     async def _token_ids(self, outbox: Outbox, mails: Sequence[QueuedMail]) -> dict[UUID, UUID]:
         """Return the token of each mail that has or gets one: a repeated attempt carries the token of the first."""

@@ -95,13 +95,14 @@ class LimitService:
         return await self._admit(demands)
 
     async def mail(self, endpoint: str, client: str, email: str | None) -> Admission:
-        """Let a request for a mail in: some from one client, few to one address, whoever asks.
+        """Let a request for a mail in: some from one client, few of a kind to one address, whoever asks.
 
-        Whoever uses them up for somebody else has had that many mails sent to them, and each does what was asked.
+        Whoever uses them up for somebody else has had that many mails sent to them, and each does what was asked. Each
+        kind has its own: who is verified is sent nothing for a resend, and must not lose the way to a new password by it.
         """
         demands = [_by_client(client, endpoint, self.limits.mails)]
         if email is not None:
-            demands.append(_demand(_by_account(email, "mail"), self.limits.mails_to_address))
+            demands.append(_demand(_by_account(email, endpoint), self.limits.mails_to_address))
         return await self._admit(demands)
 
     async def redemption(self, endpoint: str, client: str) -> Admission:

@@ -221,6 +221,15 @@ async def test_an_ipv6_subscriber_is_one_client(serve: Serve) -> None:
         assert await statuses(service, 1, WRONG, "2001:db8:0:2::1") == {401: 1}
 
 
+async def test_nobody_loses_the_way_to_a_new_password_by_others(serve: Serve) -> None:
+    """Who asks again and again to verify an address that is verified sends its owner nothing, and takes nothing from them."""
+    async with serve(limit_mails_to_address=(3, 3600)) as service:
+        body = {"email": EMAIL}
+        asked = [await service.client.post("/auth/verify-email/resend", json=body) for _ in range(4)]
+        assert [answer.status_code for answer in asked] == [202, 202, 202, 429]
+        assert (await service.client.post("/auth/password/forgot", json=body)).status_code == 202
+
+
 async def test_guessing_at_one_account_is_stopped(serve: Serve) -> None:
     """However it is written and whichever of its neighbours a guesser comes from, an account has so many wrong passwords."""
     async with serve(limit_guesses=(4, 3600), **BEHIND_A_PROXY) as service:

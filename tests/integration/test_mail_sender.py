@@ -178,6 +178,19 @@ async def test_a_mail_that_has_no_point_any_more_is_not_sent(settings: Settings,
     assert (box.received, await sql.fetchval("SELECT count(*) FROM email_tokens")) == ([], 0)
 
 
+async def test_nobody_is_flooded_with_word_of_others_attempts(settings: Settings, sql: Sql) -> None:
+    """Whoever registers a taken address again and again has its owner told a few times an hour, and no other mail is lost by it."""
+    await put(sql, *[EMAIL] * 30, kind="account-exists")
+    await put(sql, EMAIL, *["bob@example.org"] * 2)
+    await put(sql, "bob@example.org", kind="account-exists")
+    settings = dataclasses.replace(settings, limit_mails_to_address=(4, 3600))
+    box = Postbox()
+    async with box.serving(port_of(settings)), sending(settings):
+        await emptied(sql)
+    assert box.recipients.count(EMAIL) == 4 + 1
+    assert box.recipients.count("bob@example.org") == 3
+
+
 async def test_a_server_that_asks_for_a_password_gets_it(settings: Settings, sql: Sql) -> None:
     """Name and password of the URL log in; with a wrong one nothing is sent, and nothing lost."""
     box = Postbox(user=b"ann@x", password=b"open/sesame")
