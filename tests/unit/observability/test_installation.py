@@ -65,8 +65,14 @@ async def test_whoever_serves_by_asgi_is_told_that_nothing_is_seen(
     assert ["requests are not recorded" in line for line in caplog.messages] == [True] * asgi
 
 
-async def test_lines_of_a_development_server_stay_one_line_each(app: Sanic[Any, Any]) -> None:
+async def test_lines_of_a_development_server_stay_one_line_each(
+    app: Sanic[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sanic's formatter tells what was given as extra below the line, and not the ids that every record has."""
+    monkeypatch.setattr(
+        DebugFormatter, "LOG_EXTRA", True
+    )  # an application that is no development server ends it for all
+    monkeypatch.setattr(DebugFormatter, "ATTY", False)
     installed = install(app)
     await installed.start()
     record = logging.getLogger("shop").makeRecord("shop", 20, "shop.py", 1, "sold", (), None, extra={"price": 3})
