@@ -13,8 +13,8 @@ from app.launcher.load import LoadRuns
 PROGRAM = """
 import pathlib, sys, time
 pathlib.Path("%s", "runs", sys.argv[3].removeprefix("--run-id=")).mkdir(parents=True)
-print(*sys.argv[1:], flush=True)
 try:
+    print(*sys.argv[1:], flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
