@@ -30,9 +30,21 @@ export function drawThresholds(plot, thresholds, colour) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.fillText(label, bbox.left + 4 * devicePixelRatio, y - 4 * devicePixelRatio);
+    words(ctx, label, bbox.left + 4 * devicePixelRatio, y - 4 * devicePixelRatio, colour("--surface"));
   }
   ctx.restore();
+}
+
+// On a rim of the ground, so that they are read over lines.
+function words(ctx, text, x, y, ground) {
+  ctx.save();
+  ctx.setLineDash([]);
+  ctx.strokeStyle = ground;
+  ctx.lineWidth = 3 * devicePixelRatio;
+  ctx.lineJoin = "round";
+  ctx.strokeText(text, x, y);
+  ctx.restore();
+  ctx.fillText(text, x, y);
 }
 
 export const markColour = (kind) => KINDS[kind] ?? "--soft";
