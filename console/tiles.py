@@ -19,7 +19,7 @@ EVICTIONS_ARE_WRONG = 100.0
 LAG_IS_WRONG = 0.1
 """Seconds of loop lag from which requests miss the shortest target by waiting for their turn alone."""
 
-NO_REQUESTS = "no requests in the last minute"
+LAST_MINUTE = "the last minute"
 
 
 class Tile(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +38,17 @@ class Tile(msgspec.Struct, frozen=True, kw_only=True):
 
 def tiles(view: View, past: Series) -> tuple[Tile, ...]:
     """Return the overview's tiles in reading order: the traffic, then what it runs on. ``past`` is drawn in sparklines."""
-    return (*_traffic(view, past), _cache(view, past), _pool(view, past), _loop(view, past))
+    return (*_traffic(view, past, LAST_MINUTE), _cache(view, past, LAST_MINUTE), _pool(view, past), _loop(view, past))
 
 
-def _traffic(view: View, past: Series) -> tuple[Tile, ...]:
-    latency = view.latency
-    asked = f"{view.requests:,} in the last minute" if view.requests else NO_REQUESTS
+def tiles_of_the_past(view: View, past: Series, when: str) -> tuple[Tile, ...]:
+    """Return the same tiles for a time that is over, which ``when`` names; ``past`` are its columns."""
+    return (*_traffic(view, past, when), _cache(view, past, when), _mean_pool(view, past, when), _worst_loop(past))
+
+
+def _traffic(view: View, past: Series, when: str) -> tuple[Tile, ...]:
+    latency, nothing = view.latency, f"no requests in {when}"
+    asked = f"{view.requests:,} in {when}" if view.requests else nothing
     around = f"p50 {shown.duration(latency.p50)}, p99 {shown.duration(latency.p99)}"
     return (
         Tile(
@@ -58,8 +63,8 @@ def _traffic(view: View, past: Series) -> tuple[Tile, ...]:
             key="errors",
             label="Errors",
             figure=shown.share(view.error_rate),
-            note=f"{view.errors:,} of {view.requests:,}" if view.requests else NO_REQUESTS,
-            why=NO_REQUESTS,
+            note=f"{view.errors:,} of {view.requests:,}" if view.requests else nothing,
+            why=nothing,
             tone="bad" if fails(view) else "",
             trend=sparkline(past.error_rate, least=0.02),
         ),
@@ -67,14 +72,14 @@ def _traffic(view: View, past: Series) -> tuple[Tile, ...]:
             key="p95",
             label="Latency p95",
             figure=shown.duration(latency.p95),
-            note=around if latency.count else NO_REQUESTS,
-            why=NO_REQUESTS,
+            note=around if latency.count else nothing,
+            why=nothing,
             trend=sparkline(past.p95),
         ),
     )
 
 
-def _cache(view: View, past: Series) -> Tile:
+def _cache(view: View, past: Series, when: str) -> Tile:
     lookups = sum(cache.hits + cache.misses + cache.coalesced for cache in view.caches)
     evictions = view.redis.evictions_per_minute if view.redis else None
     evicted = "evictions not known" if evictions is None else f"{shown.count(evictions)} evicted/min"
@@ -83,7 +88,7 @@ def _cache(view: View, past: Series) -> Tile:
         label="Cache hit rate",
         figure=shown.share(view.hit_rate),
         note=f"of {shown.count(lookups)}, {evicted}" if lookups else f"no lookups, {evicted}",
-        why="no lookups in the last minute",
+        why=f"no lookups in {when}",
         tone="bad" if evictions is not None and evictions > EVICTIONS_ARE_WRONG else "",
         page="cache",
         trend=sparkline(past.hit_rate, least=1.0),
@@ -105,6 +110,38 @@ def _pool(view: View, past: Series) -> Tile:
         used=pool.use,
         page="database",
         trend=sparkline(past.pool_in_use, least=float(pool.size)),
+    )
+
+
+def _mean_pool(view: View, past: Series, when: str) -> Tile:
+    pool = view.pool
+    if pool is None:
+        why = f"no worker reported a pool in {when}"
+        return Tile(key="pool", label="Pool in use", figure=shown.MISSING, note=why, why=why)
+    waited = "nobody waited" if pool.wait_p95 is None else f"wait p95 {shown.duration(pool.wait_p95)}"
+    return Tile(
+        key="pool",
+        label="Pool in use",
+        figure=f"{pool.in_use:,} of\N{NO-BREAK SPACE}{pool.size:,}",
+        note=f"{pool.timeouts:,} gave up waiting" if pool.timeouts else f"on average, {waited}",
+        tone="bad" if pool.timeouts else "",
+        used=pool.use,
+        page="database",
+        trend=sparkline(past.pool_in_use, least=float(pool.size)),
+    )
+
+
+def _worst_loop(past: Series) -> Tile:
+    lag = max((lag for lag in past.loop_lag_p99 if lag is not None), default=None)
+    return Tile(
+        key="loop",
+        label="Loop lag p99",
+        figure=shown.duration(lag),
+        note="of all workers, in the worst column",
+        why="not sampled then",
+        tone="bad" if lag is not None and lag > LAG_IS_WRONG else "",
+        page="workers",
+        trend=sparkline(past.loop_lag_p99, least=0.01),
     )
 
 

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from console.causes import causes
+from console.format import span
 from console.pages.page import Ask, Columns, Page, later
-from console.tiles import tiles
+from console.tiles import tiles, tiles_of_the_past
 from console.verdict import judge
 from observability.read.detail import Period
 
@@ -34,14 +35,23 @@ class OverviewPage(Page):
 
     def alike(self, ask: Ask) -> Ask:
         """Return the ask with the time that routes are listed over."""
-        return Ask(Period(window_of(ask), ask.period.until), ask.arguments)
+        return Ask(ask.period if ask.period.until else Period(window_of(ask)), ask.arguments)
 
     async def look(self, ask: Ask) -> dict[str, Any]:
-        """Judge the last minute; list the routes over the range when it is longer than the charts' usual one."""
+        """Judge the last minute; list the routes over the range when it is longer than the charts' usual one.
+
+        Of a time that is over, tiles and routes are of that time; the verdict is of the present and says so.
+        """
         feed = self.host.feed
         view = await feed.view()
-        window = window_of(ask)
-        over = view if window == MINUTE else await feed.view(window)
+        window, until = window_of(ask), ask.period.until
+        if until is not None:
+            over = await feed.view(ask.period.seconds, until)
+            past = await feed.series(0.0, ask.period.seconds, max(10, ask.step(view.at)), until)
+            shown = tiles_of_the_past(over, past, f"these {span(ask.period.seconds)}")
+        else:
+            over = view if window == MINUTE else await feed.view(window)
+            shown = tiles(view, await feed.series(seconds=SPARKLINES.seconds, step=10))
         recent = Period(MINUTE)
         return {
             "verdict": judge(view),
@@ -51,7 +61,7 @@ class OverviewPage(Page):
                 await feed.blocked(recent),
                 self.host.settings.settings() if self.host.settings else (),
             ),
-            "tiles": tiles(view, await feed.series(seconds=SPARKLINES.seconds, step=10)),
+            "tiles": shown,
             "window": over.window,
             "busy": sort_routes(
                 [route for route in over.routes if route.rate and _matches(route, ask)], ask.get("sort")

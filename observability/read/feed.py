@@ -27,8 +27,12 @@ class Feed(Protocol):
     What many viewers ask alike is computed once a second.
     """
 
-    async def view(self, window: int = 60) -> View:
-        """Return the present figures over the last ``window`` seconds, refreshed at most once a second however many ask."""
+    async def view(self, window: int = 60, until: float | None = None) -> View:
+        """Return the present figures over the last ``window`` seconds, refreshed at most once a second however many ask.
+
+        With ``until`` they are of the time that ends there: what is told of the stores is what was sampled then, or a
+        mean. Age, workers, hashing queue and alerts are of the present all the same.
+        """
 
     async def series(self, since: float = 0.0, seconds: int = 300, step: int = 1, until: float | None = None) -> Series:
         """Return complete columns after ``since`` (Unix seconds), at most those of the last ``seconds`` (before ``until``).

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from observability.model import CacheCounts, Slo
+from observability.read.columns import samples_at
 from observability.read.ledger import SILENT, Ledger
 from observability.read.slot import Sum
 from observability.read.stretch import Stretch, where
@@ -25,8 +26,9 @@ from observability.read.words import lookups, share
 from observability.read.workers import worker_views
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from observability.model import RedisServer
     from observability.read.track import Track
 
 WINDOW = 60.0
@@ -89,7 +91,7 @@ def view_of(
         routes=_route_views(routes, slo, seconds, trends or {}),
         caches=caches,
         hit_rate=share(sum(c.hits for c in caches), sum(c.hits + c.misses + c.coalesced + c.errors for c in caches)),
-        redis=_redis_view(ledger, begin, end),
+        redis=_redis_view(ledger.redis, begin, end + 1),
         pool=_pool_view(done, live),
         hashing=_hash_view(done, live),
         workers=worker_views(live, begin, end, now),
@@ -97,6 +99,24 @@ def view_of(
         fewest_samples=slo.fewest_samples,
         database_cpu=max((s for t in live if (s := t.newest.database_cpu) is not None), default=None),
     )
+
+
+def as_it_was(view: View, ledger: Ledger, stretch: Stretch) -> View:
+    """Return the view of a stretch that is over with what was sampled then instead of now, and means for what changes."""
+    pools, seconds = stretch.total.pools.values(), stretch.seconds
+    lent = PoolView(
+        size=round(sum(pool.offered for pool in pools) / seconds),
+        open=0,
+        in_use=round(sum(pool.busy for pool in pools) / seconds),
+        pending=0,
+        high_water=0,
+        use=share(sum(pool.busy for pool in pools), sum(pool.offered for pool in pools)),
+        wait_p95=merged(pool.wait for pool in pools).quantile(0.95),
+        timeouts=sum(pool.timeouts for pool in pools),
+    )
+    samples = samples_at(ledger, int(stretch.end))
+    redis = _redis_view(samples, stretch.end - WINDOW, stretch.end)
+    return msgspec.structs.replace(view, redis=redis, pool=lent if pools else None)
 
 
 def latency_of(tally: Tally) -> Latency:
@@ -157,11 +177,11 @@ def _cache_view(counts: CacheCounts) -> CacheView:
     )
 
 
-def _redis_view(ledger: Ledger, begin: float, end: float) -> RedisView | None:
-    recent = [sample for second, sample in ledger.redis if second >= begin]
-    if not recent:
+def _redis_view(samples: Iterable[tuple[int, RedisServer]], begin: float, end: float) -> RedisView | None:
+    known = [(second, sample) for second, sample in samples if begin <= second <= end]
+    if not known:
         return None
-    growth = server_growth(ledger.redis, begin, end + 1)
+    recent, growth = [sample for _, sample in known], server_growth(known, begin, end)
     return RedisView(
         evictions_per_minute=growth[0] if growth else None,
         expirations_per_minute=growth[1] if growth else None,

@@ -14,7 +14,7 @@ from observability.read.answers import Answers, Tables
 from observability.read.board import with_board
 from observability.read.columns import Column, column_at, column_of_step, series_of
 from observability.read.detail import Period
-from observability.read.figures import empty_view, present, view_of
+from observability.read.figures import as_it_was, empty_view, present, view_of
 from observability.read.happenings import happened
 from observability.read.history import FINE_SECONDS, HOUR, TEN
 from observability.read.notes import Notes
@@ -122,16 +122,20 @@ class FleetStore:
         """Keep this worker's own trace for when there is no stream."""
         self._traces.hold(trace)
 
-    async def view(self, window: int = 60) -> View:
+    async def view(self, window: int = 60, until: float | None = None) -> View:
         """Return the present figures, refreshed at most once a second however many ask.
 
-        They are over a minute, 5, 15 or 60, whichever is the least that has room for ``window`` seconds.
+        They are over a minute, 5, 15 or 60, whichever is the least that has room for ``window`` seconds; those of the
+        past are over ``window`` seconds before ``until``, in tens.
         """
         await self._refresh()
-        window = next((w for w in WINDOWS if w >= window), WINDOWS[-1])
         minute = self._views.get(WINDOWS[0])
         if minute is None:
             return empty_view(self._clock(), self._off or self._known.reason)
+        if until is not None:
+            view = await self._over("view", Period(window, until), self._past_view)
+            return with_board(msgspec.structs.replace(view, at=minute.at, age=minute.age), self._known.board)
+        window = next((w for w in WINDOWS if w >= window), WINDOWS[-1])
         if window not in self._views:
             view = await self._over("view", Period(window), self._view)
             self._views[window] = msgspec.structs.replace(view, **{name: getattr(minute, name) for name in _PRESENT})
@@ -220,6 +224,9 @@ class FleetStore:
         now, known = self._clock(), self._known
         view = view_of(known.ledger, now, known.scope, known.reason, self._slo, self._internal, stretch, self._trends)
         return with_board(view, known.board)
+
+    def _past_view(self, stretch: Stretch) -> View:
+        return as_it_was(self._view(stretch), self._known.ledger, stretch)
 
     async def _route(self, key: tuple[str, str], period: Period) -> RouteDetail | None:
         ledger = self._shown

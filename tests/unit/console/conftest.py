@@ -125,7 +125,7 @@ class TurnedFeed:
     blocked_shown: tuple[BlockedView, ...] = ()
     traces_shown: TraceList = field(default_factory=TraceList)
 
-    async def view(self, window: int = 60) -> View:
+    async def view(self, window: int = 60, until: float | None = None) -> View:  # noqa: ARG002 - it is as it was put in
         """Return what was put in, as if of that window, or fail."""
         self.looks += 1
         if self.broken:

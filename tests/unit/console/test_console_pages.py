@@ -104,7 +104,7 @@ async def test_every_page_is_reached_from_every_other(visited: Served) -> None:
 async def test_the_url_holds_what_is_looked_at(visited: Served) -> None:
     """Range, end and sorting come from the URL, and links to other pages and ranges keep them."""
     page = await visited.page(range="900", until="1795378000", sort="p95", filter="auth")
-    assert visited.feed.untils[-1] is None  # the tiles' sparklines are of the present
+    assert visited.feed.untils[-1] == 1_795_378_000
     assert 'data-until="1795378000"' in page
     assert "Charts end at 20:06:40 UTC" in page
     assert 'href="/console/cache?range=900&amp;until=1795378000"' in page
@@ -314,3 +314,14 @@ async def test_tables_and_judgements_can_be_read_out(visited: Served) -> None:
         assert tags.count("caption") == tags.count("table") >= 1
     assert 'role="status" aria-live="polite">All targets met' in page
     assert '<html lang="en">' in page
+
+
+async def test_an_overview_of_the_past_says_so_of_each_figure(visited: Served) -> None:
+    """Tiles and routes of a time that is over are told as of that time, and the verdict as the present's."""
+    page = await visited.page(range="900", until="1795378000")
+    tiles, routes = page.split('data-part="tiles"')[1].split('data-part="routes"')
+    assert "850 in these 15 min" in tiles
+    assert "on average" in tiles
+    assert "the last 15 min up to 20:06:40 UTC" in routes
+    assert "This is the present; the figures below are of 15 min up to 20:06:40 UTC." in page
+    assert "last minute" not in tiles + routes

@@ -197,6 +197,19 @@ async def test_windows_are_few(asked: int, given: int) -> None:
     assert view is await site.store.view(given)
 
 
+async def test_a_view_of_the_past_is_of_that_time() -> None:
+    """A view that ends at a time counts what was done before it, however much came later, and is told in tens of seconds."""
+    site = Site()
+    site.work(300)
+    then = site.now
+    site.work(300, silent=True)
+    view = await site.store.view(100, until=then)
+    assert (view.window, view.requests) == (100, 2 * (100 * 50 + 10))
+    assert view.latency.count == view.requests
+    assert (view.pool, view.redis) == (None, None)
+    assert (await site.store.view()).requests == 0
+
+
 async def test_what_many_ask_alike_is_computed_once() -> None:
     """Asked again within the second, a route of an hour is the same object, and the queries of that hour are."""
     site = Site()
