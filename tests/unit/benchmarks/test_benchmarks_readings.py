@@ -9,7 +9,7 @@ from benchmarks.memory import mix, slope
 from benchmarks.memory import row as memory_row
 from benchmarks.scale import ways
 from benchmarks.statements import cases
-from benchmarks.tail import Result
+from benchmarks.tail import SETTLING_SECONDS, Result
 from benchmarks.tail import row as tail_row
 from observability.model import Distribution, Histogram
 
@@ -60,19 +60,24 @@ def test_a_round_has_every_kind_of_request() -> None:
 
 
 def test_lost_requests_count_in_the_tail() -> None:
-    """A percentile is of all requests, errors included; they are told beside it."""
+    """A percentile is of all requests from when they count, errors included; they are told beside it."""
     times = Histogram()
     for _ in range(995):
         times.record(0.002)
     for _ in range(5):
         times.record(5.0)
-    endpoint = {
-        "response": times.freeze(),
-        "service": Distribution(),
-        "statuses": {"204": 995},
-        "failures": {"reset": 5},
-    }
+    cold = Histogram()
+    cold.record(60.0)  # before it counts
+    blocks = [
+        {"at": at, "response": times.freeze(), "service": Distribution(), "outcomes": outcomes}
+        for at, times, outcomes in (
+            (0, cold, {"timeout": 1}),
+            (SETTLING_SECONDS, times, {"ok": 995, "reset": 5}),
+        )
+    ]
+    endpoint = {"blocks": blocks}
     told = tail_row(100.0, msgspec.convert({"endpoints": [endpoint], "lag": Distribution()}, Result))
     assert told.met is False
     assert told.figures["p999_milliseconds"] == pytest.approx(5000, rel=0.03)
-    assert "5 reset" in told.ours
+    assert "5 reset;" in told.ours
+    assert told.figures["requests"] == 1000
