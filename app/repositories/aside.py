@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from app.errors import CacheUnavailable
+from app.errors import CacheUnavailable, Unavailable
 from app.storage.cache import Cache, Fill, Lease
 
 Values = Sequence[Any | None]
@@ -75,7 +75,7 @@ class CacheAside:
         self._cache = cache
         self.coalescing = coalescing
         """Whether concurrent misses share a load; it can be changed at any time."""
-        self._flights: dict[tuple[str, ...], asyncio.Future[Values | None]] = {}
+        self._flights: dict[tuple[str, ...], asyncio.Future[Values | Unavailable | None]] = {}
         self._giving: set[asyncio.Task[bool]] = set()
 
     def glance(self, wanted: Sequence[Wanted], glanced: Glanced) -> None:
@@ -141,6 +141,8 @@ class CacheAside:
         if flight is None:
             return await self._lead(keys, wanted, load)
         shared = await asyncio.shield(flight)
+        if isinstance(shared, Unavailable):
+            raise shared.with_traceback(None)  # another load would fail as late as the first, and twice is too late
         if shared is None:
             # The leader's load may be older than a write that this caller must see.
             _count(wanted, "misses")
@@ -168,8 +170,7 @@ class CacheAside:
     ) -> Values:
         _count(wanted, "misses")
         flight = self._flights[keys] = asyncio.get_running_loop().create_future()
-        accepted = False
-        values: Values = ()
+        shared: Values | Unavailable | None = None
         leases: Sequence[Lease | None] = ()
         try:
             leases = await self._lease(keys, wanted)
@@ -177,14 +178,17 @@ class CacheAside:
             # Nobody joins once the fill is on its way: Redis may accept it, then see a delete whose writer is
             # answered, all before we hear of the acceptance.
             del self._flights[keys]
-            accepted = await self._fill(wanted, leases, values)
-        except BaseException:
+            if await self._fill(wanted, leases, values):
+                shared = values
+        except BaseException as error:
             self._give_back(wanted, leases)
+            if isinstance(error, Unavailable):
+                shared = error
             raise
         finally:
             if self._flights.get(keys) is flight:
                 del self._flights[keys]
-            flight.set_result(values if accepted else None)
+            flight.set_result(shared)
         return values
 
     def _give_back(self, wanted: Sequence[Wanted], leases: Sequence[Lease | None]) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mailing import until
 from persistent import PersistentRedis
 from redis.asyncio import Redis
 
@@ -198,6 +199,26 @@ async def test_concurrent_misses_share_one_load(fetch: Fetch, meter: CacheMeter)
     slow.go.set()
     assert await asyncio.gather(*readers) == [OLD] * 20
     assert (slow.calls, meter.misses, meter.coalesced) == (1, 1, 19)
+
+
+async def test_a_joiner_of_a_load_that_failed_fails_with_it(cache: Cache, meter: CacheMeter) -> None:
+    """One that begins to wait for a silent server again, when the first has waited in vain, waits twice as long as anybody may."""
+    aside, wanted = CacheAside(cache), [Wanted(Family(Profile, lambda _: 60.0, meter), KEY)]
+    go, calls = asyncio.Event(), 0
+
+    async def fail(_: tuple[int, ...]) -> Sequence[Profile]:
+        nonlocal calls
+        calls += 1
+        await go.wait()
+        raise DatabaseUnavailable("away")
+
+    asking = [asyncio.create_task(aside.fetch(wanted, fail)) for _ in range(5)]
+    await until(lambda: sum(len(flight._callbacks or ()) for flight in aside._flights.values()) == 4)  # who waits
+    go.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 5
+    assert calls == 1
+    await until(lambda: not aside._giving)
 
 
 async def test_a_joiner_of_a_refused_fill_loads_for_itself(cache: Cache, fetch: Fetch, meter: CacheMeter) -> None:
