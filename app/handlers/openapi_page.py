@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 from dataclasses import dataclass
@@ -74,6 +75,20 @@ class Described:
 
 def render(document: dict[str, Any], *, css: str, shared: frozenset[str]) -> str:
     """Render the page. ``css`` is the stylesheet's path; ``shared`` the codes that any request may meet."""
+    reader = _Reader(document)
+    groups = {
+        tag["name"]: [reader.operation(*o) for o in reader.operations() if o[2]["tags"] == [tag["name"]]]
+        for tag in document["tags"]
+    }
+    template = _environment().get_template("docs.html")
+    return template.render(
+        info=document["info"], groups=groups, types=reader.types(), common=reader.common(), shared=shared, css=css
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Compile templates once a process, however many applications it makes."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -82,14 +97,7 @@ def render(document: dict[str, Any], *, css: str, shared: frozenset[str]) -> str
         lstrip_blocks=True,
     )
     environment.filters.update(marked=marked, sentence=lambda text: text[:1].upper() + text[1:])
-    reader = _Reader(document)
-    groups = {
-        tag["name"]: [reader.operation(*o) for o in reader.operations() if o[2]["tags"] == [tag["name"]]]
-        for tag in document["tags"]
-    }
-    return environment.get_template("docs.html").render(
-        info=document["info"], groups=groups, types=reader.types(), common=reader.common(), shared=shared, css=css
-    )
+    return environment
 
 
 def marked(text: str) -> Markup:
