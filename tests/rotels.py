@@ -38,7 +38,7 @@ async def rotel_at(port: int, sink: int, folder: Path) -> AsyncIterator[subproce
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _with_shared_python() -> dict[str, str]:

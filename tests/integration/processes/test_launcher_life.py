@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     Until = Callable[[Callable[[], bool], float], None]
     Serve = Any
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds in which what is not promised by a moment must have happened, however busy the machine is."""
 
-SLACK = 3
+SLACK = 6
 """How many times as long as was promised something may take on a busy machine."""
 
 
@@ -42,7 +42,7 @@ def test_second_interrupt_hastens(running: Serve, wait_until: Until) -> None:
     frozen = running.workers()[0]
     frozen.suspend()
     running.launcher.send_signal(signal.SIGINT)
-    wait_until(lambda: len(running.workers()) == 1, PATIENCE)
+    wait_until(lambda: len(running.workers()) <= 1, PATIENCE)
     running.launcher.send_signal(signal.SIGINT)
     wait_until(lambda: not running.workers(), 4)  # by itself it would be given 5.5 s
     assert running.ended(PATIENCE) == 0

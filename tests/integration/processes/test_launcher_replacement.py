@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Until = Callable[[Callable[[], bool], float], None]
     Serve = Any
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

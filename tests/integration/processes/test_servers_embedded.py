@@ -97,7 +97,7 @@ async def test_pid_file_naming_a_stranger_does_not_matter(folder: Path) -> None:
     """A pid file left by a crash, whose number now belongs to somebody else, neither blocks a start nor hurts them."""
     server = start_postgres(folder)
     os.kill(server.pid, signal.SIGKILL)
-    server.wait(10)
+    server.wait(60)
     pid_file = folder / "data" / "postmaster.pid"
     rest = pid_file.read_text().partition("\n")[2]
     pid_file.write_text(f"{os.getpid()}\n{rest}")
@@ -114,7 +114,7 @@ def test_servers_end_with_their_starter(folder: Path) -> None:
         assert starter.stdout is not None
         servers = [psutil.Process(int(pid)) for pid in starter.stdout.readline().split()]
         starter.kill()
-    _, alive = psutil.wait_procs(servers, timeout=20)
+    _, alive = psutil.wait_procs(servers, timeout=60)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
