@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pytest
 
+from console.drawn import Drawn
 from console.pages import pages_for
 from console.pages.page import Ask, Host, asked
 from console.rendering import Renderer
@@ -58,3 +59,25 @@ async def test_what_is_rendered_once_for_many_is_what_each_would_see(
     assert parts.keys() == {"status", *pages[name].parts}
     assert all(part in page for part in parts.values())
     assert data == look.data
+
+
+def test_a_part_is_rendered_anew_when_its_figures_are_others() -> None:
+    """Equal figures are not rendered twice for one who asks; others are, and so is a list that may have changed where it is."""
+    drawn, rendered = Drawn(), list[str]()
+
+    def get(asked: str, figures: dict[str, Any]) -> str:
+        def render() -> str:
+            rendered.append(asked)
+            return f"{asked} {figures}"
+
+        return drawn.get(asked, figures, render)
+
+    assert get("a", {"rate": (1, 2)}) == get("a", {"rate": (1, 2)}) == "a {'rate': (1, 2)}"
+    assert rendered == ["a"]
+    assert get("b", {"rate": (1, 2)}) == "b {'rate': (1, 2)}"
+    assert get("a", {"rate": (1, 3)}) == "a {'rate': (1, 3)}"
+    assert rendered == ["a", "b", "a"]
+    runs = [1]
+    get("a", {"runs": runs})
+    runs.append(2)
+    assert get("a", {"runs": runs}) == "a {'runs': [1, 2]}"
