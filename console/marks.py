@@ -40,7 +40,7 @@ class Marks:
 def mark_of(run: LoadRun, now: float) -> Annotation:
     """Return a run as a mark from its start to its end, or to now while it goes on."""
     words = f"load run {run.scenario}{'' if run.active or run.verdict is None else f', {run.verdict}'}"
-    return Annotation(run.started, "load", words, now if run.active else run.started + run.elapsed)
+    return Annotation(run.started, "load", words, now if run.active else run.ended)
 
 
 def _in(mark: Annotation, begin: float, end: float) -> bool:

@@ -75,7 +75,10 @@ class LoadEndpoint(msgspec.Struct, frozen=True):
 
 
 class LoadRun(msgspec.Struct, frozen=True):
-    """A load run, going on or over. ``seconds`` is its planned length, ``rate`` the requests a second achieved."""
+    """A load run, going on or over. ``seconds`` is its planned length, ``rate`` the requests a second achieved.
+
+    It is prepared from ``started`` on; ``elapsed`` counts from its first request. ``updated`` is when it was last heard of.
+    """
 
     run: str
     scenario: str
@@ -95,6 +98,12 @@ class LoadRun(msgspec.Struct, frozen=True):
     validity: Literal["VALID", "INVALID"] | None = None
     message: str = ""
     endpoints: tuple[LoadEndpoint, ...] = ()
+    updated: float = 0.0
+
+    @property
+    def ended(self) -> float:
+        """Return when it was over, in Unix seconds, or as far as it has come."""
+        return max(self.updated, self.started + self.elapsed)
 
     @property
     def reported(self) -> bool:

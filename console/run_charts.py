@@ -31,7 +31,7 @@ async def drawn(feed: Feed, run: LoadRun, columns: LoadColumns, now: float) -> D
     ends = [columns.started + at + length for at in columns.at[: _filled(columns)]]
     found: Drawn = {"run": run.run, "at": [round(end, 1) for end in ends]}
     found |= {name: [short(value) for value in getattr(columns, name)[: len(ends)]] for name in _CLIENT}
-    until = None if run.active else float(round(run.started + run.elapsed))
+    until = None if run.active else float(round(run.ended))
     seconds = min(LONGEST, max(10, round((now if until is None else until) - run.started) + 1))
     period = Period(seconds, until)
     step = Ask(period).step(now)

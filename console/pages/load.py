@@ -91,7 +91,7 @@ class LoadPage(Page):
     async def _drawn(self, run: LoadRun | None) -> dict[str, object] | None:
         if run is None:
             return None
-        if run.active or time.time() - run.started - run.elapsed < TOLD:
+        if run.active or time.time() - run.ended < TOLD:
             return await self._draw(run)
         return await self._answers.get(("drawn", run.run), OVER, partial(self._draw, run))
 

@@ -135,7 +135,7 @@ class TunePage(Page):
         run = next((run for run in await self.host.load.runs(MOST_RUNS) if run.run == name), None)
         if run is None:
             return ()
-        wanted = TraceFilter(since=run.started, until=run.started + run.elapsed, limit=MOST_TRACES)
+        wanted = TraceFilter(since=run.started, until=run.ended, limit=MOST_TRACES)
         return (await self.host.feed.traces(wanted)).traces
 
     def _wanted(self, form: Mapping[str, str]) -> Sequence[tuple[LiveSetting, str]]:

@@ -117,13 +117,15 @@ async def test_what_happened_is_sent_when_it_happens(visited: Served) -> None:
 async def test_a_load_run_is_marked_from_its_start_to_its_end(visited: Served) -> None:
     """One that goes on is marked up to now, one that is over says what came of it, and one of an hour ago is out of sight."""
     now = time.time()
-    over = msgspec.structs.replace(RUN, run="a", state="done", started=now - 90, elapsed=30.0, verdict="PASS")
+    over = msgspec.structs.replace(
+        RUN, run="a", state="done", started=now - 90, elapsed=30.0, updated=now - 40, verdict="PASS"
+    )
     old = msgspec.structs.replace(RUN, run="b", state="done", started=now - 3600)
     visited.load.going = [msgspec.structs.replace(RUN, started=now - 10), over, old]
     async with watching(visited) as stream:
         _, data = await anext(stream)
     done, going_on = data["data"]["marks"]
-    assert done == {"at": over.started, "kind": "load", "text": "load run smoke, PASS", "until": over.started + 30}
+    assert done == {"at": over.started, "kind": "load", "text": "load run smoke, PASS", "until": now - 40}
     assert (going_on["at"], going_on["text"]) == (now - 10, "load run smoke")
     assert going_on["until"] >= now
 
