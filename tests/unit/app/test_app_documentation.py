@@ -31,11 +31,18 @@ def _anchors(text: str) -> set[str]:
 @page
 def test_a_link_leads_somewhere(page: Path) -> None:
     """Each link to a file of ours, and to a heading in it."""
-    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+    for link in re.findall(r"\]\((?!https?:|images/demo-)([^)\s]+)\)", page.read_text()):
         file, _, anchor = link.partition("#")
         meant = page.parent / file if file else page
         assert meant.exists(), link
         assert not anchor or anchor in _anchors(meant.read_text()), link
+
+
+def test_the_demo_takes_the_pictures_that_it_shows() -> None:
+    """Each is of a step that its test photographs."""
+    shown = re.findall(r"\(images/demo-(\w+)\.png\)", (ROOT / "docs" / "demo.md").read_text())
+    taken = re.findall(r'picture\(visit, "(\w+)"\)', (ROOT / "tests/e2e/test_demo_in_a_browser.py").read_text())
+    assert set(shown) == set(taken)
 
 
 @page
