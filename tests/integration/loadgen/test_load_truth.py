@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from crowding import Crowd
 
 from loadgen.pacer import plan_arrivals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from loadgen.results import Result
 
 NOISE = 0.2
 """Seconds that anything may take longer; that it was faster than it can have been is never forgiven."""
-
-
-class Crowd:
-    """How long a crowded machine kept this process, which is the service, from its work, beyond jitter, in all."""
-
-    def __init__(self) -> None:
-        self.held = 0.0
-
-    @contextlib.asynccontextmanager
-    async def watched(self) -> AsyncIterator[Self]:
-        """Beat, and see how late it is."""
-        beating = asyncio.create_task(self._beat())
-        yield self
-        beating.cancel()
-
-    async def _beat(self) -> None:
-        while True:
-            due = time.perf_counter() + 0.01
-            await asyncio.sleep(0.01)
-            late = time.perf_counter() - due
-            self.held += late if late > 0.01 else 0.0
 
 
 class _Queue:
