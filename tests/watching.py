@@ -38,7 +38,6 @@ async def watched(settings: Settings) -> AsyncIterator[Service]:
 async def looking(browser: Browser, service: Service, settings: Settings, query: str = "") -> AsyncIterator[Visit]:
     """Open the overview of a worker's console in a browser; nothing may go wrong there meanwhile."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(180_000)
     visit = Visit(await context.new_page())
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     console = f"http://127.0.0.1:{service.port}/console"

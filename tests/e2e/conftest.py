@@ -90,7 +90,15 @@ async def browser() -> AsyncIterator[Browser]:
     program = shutil.which("chromium")
     assert program, "install chromium (Debian: apt-get install chromium)"
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        started = await playwright.chromium.launch(executable_path=program, args=list(QUIET), timeout=PATIENCE * 1000)
+        make = started.new_context
+
+        async def patient(**options: Any) -> BrowserContext:
+            context = await make(**options)
+            context.set_default_timeout(PATIENCE * 1000)
+            return context
+
+        started.new_context = patient  # type: ignore[method-assign] # for whoever makes one
         yield started
         await started.close()
 
@@ -113,7 +121,6 @@ async def own_visit(own_instance: Instance, browser: Browser) -> AsyncIterator[V
 async def _opened(browser: Browser, instance: Instance) -> AsyncIterator[Visit]:
     """Open a page that notes every error, policy violation and request to another origin; there must be none."""
     context: BrowserContext = await browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(PATIENCE * 1000)
     page = await context.new_page()
     opened = Visit(page)
     page.on(
