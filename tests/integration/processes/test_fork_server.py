@@ -176,7 +176,7 @@ def test_workers_go_on_without_their_fork_server(running: Serve, wait_until: Unt
     old.kill()
     wait_until(lambda: (new := running.fork_server()) is not None and new != old, PATIENCE)
     assert all(worker.is_running() for worker in workers)
-    assert running.answers()
+    wait_until(running.answers, PATIENCE)
     workers[0].kill()
     wait_until(lambda: len(running.workers()) == 1, PATIENCE)
     workers[1].kill()
