@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 READY_WITHIN = 30.0
 FAILED_STARTS = 3
+LOOK_EVERY, FROZEN_LOOKS = 0.5, 2
+"""Seconds between two looks at a worker, and how many that find it frozen have it replaced."""
 
 
 class Crew:
@@ -82,12 +84,13 @@ class Crew:
             await asyncio.sleep(wait)
 
     async def _live(self, worker: Worker) -> int | None:
-        """Follow a worker to its end; one that is not ready in time is killed."""
-        readiness = asyncio.create_task(self._expect_ready(worker))
+        """Follow a worker to its end; one that is not ready in time, or frozen, is killed."""
+        watches = [asyncio.create_task(watch(worker)) for watch in (self._expect_ready, self._expect_unfrozen)]
         try:
             return await worker.wait()
         finally:
-            readiness.cancel()
+            for watch in watches:
+                watch.cancel()
 
     async def _expect_ready(self, worker: Worker) -> None:
         try:
@@ -99,6 +102,15 @@ class Crew:
         self._ever_ready = True
         if len(self._workers) == self._size and all(each.ready.is_set() for each in self._workers.values()):
             self._all_ready.set()
+
+    async def _expect_unfrozen(self, worker: Worker) -> None:
+        """Kill a worker that something has stopped: its connections wait for it, and new ones may still be given to it."""
+        looks = 0
+        while looks < FROZEN_LOOKS:
+            await asyncio.sleep(LOOK_EVERY)
+            looks = looks + 1 if worker.is_frozen() else 0
+        self._say(f"worker {worker.number} (pid {worker.pid}) is frozen")
+        worker.signal(signal.SIGKILL)
 
     async def _count_failed_start(self, how: str) -> None:
         self._failed_starts += 1

@@ -15,6 +15,8 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable
@@ -56,6 +58,13 @@ class Worker:
         if not self._conversation.done():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def is_frozen(self) -> bool:
+        """Say whether something has stopped the process (SIGSTOP); under a debugger it is not stopped but traced."""
+        try:
+            return not self._conversation.done() and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            return False
 
     async def stop(self, patience: float, hasten: asyncio.Event) -> None:
         """Let it drain for `patience` seconds, or until `hasten` is set; then kill it."""

@@ -113,6 +113,14 @@ def test_killed_worker_is_replaced(running: Serve, wait_until: Until) -> None:
     wait_until(running.answers, PATIENCE)
 
 
+def test_frozen_worker_is_replaced(running: Serve, wait_until: Until) -> None:
+    """Who waits on a connection of a stopped worker learns soon that it is gone; a successor serves within 2 s."""
+    victim = running.workers()[0]
+    victim.suspend()
+    wait_until(lambda: victim not in running.workers() and len(running.workers()) == 2, 2 * SLACK)
+    wait_until(running.answers, PATIENCE)
+
+
 def test_no_worker_left_is_no_end(running: Serve, wait_until: Until) -> None:
     """When all workers die at once, the instance serves again."""
     for worker in running.workers():
