@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from console.pages.page import Ask, Host, Page
     from console.static_files import StaticFiles
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = {path.name: path.read_text("utf-8") for path in (Path(__file__).parent / "templates").iterdir()}
+"""Sources by name, read with the code: a service goes on with both as they were when the files change under it."""
+
 _ALONE, _BEFORE_OTHERS = "\ue000", "\ue001"
 """Stand in links for the time that is looked at, where that is all there is to the query, and where more follows."""
 
@@ -66,7 +68,8 @@ class Renderer:
         self._static = static
         self._base = base
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
+            loader=jinja2.DictLoader(TEMPLATES),
+            auto_reload=False,
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
@@ -161,7 +164,7 @@ class Renderer:
         """Compile templates, with all that they are made of."""
         for name in names:
             if name not in self._compiled:
-                parsed = self._environment.parse((TEMPLATES / name).read_text())
+                parsed = self._environment.parse(TEMPLATES[name])
                 others = tuple(filter(None, jinja2.meta.find_referenced_templates(parsed)))
                 self._compile(*others)
                 self._environment.get_template(name)
