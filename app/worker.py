@@ -158,6 +158,7 @@ async def drain(server: AsyncioServer, protocol: Any) -> None:
         # A connection that is idle now may carry a request that is on its way: closing it at once would be a reset
         # for that client, so it is given a moment to learn from an answer that the connection ends.
         if loop.time() - begin > IDLE_SECONDS:
+            await asyncio.sleep(0)  # a worker that stood still looks into its sockets before it calls a connection idle
             for connection in list(connections):
                 if getattr(connection, "_http", None) is not None:  # else it was accepted within this turn of the loop
                     connection.close_if_idle()
