@@ -104,6 +104,7 @@ class Parts:
         replicas = database.replicas = await _open_replicas(settings, database, recorder)
         url = _url(settings.redis_url)
         cache = Cache.at(url, timeout=settings.redis_timeout, meter=command_meter(recorder, url))
+        cache.open()
         passwords = hasher_of_worker(settings, recorder, number, lending)
         await passwords.open()
         rule = password_rule(settings)

@@ -50,6 +50,10 @@ ORPHAN_SECONDS = 4.5
 """After the launcher's death the process ends within this time, whatever still runs."""
 
 BACKLOG = 1024
+
+REST = 0.02
+"""Seconds between two steps of a start, in which those who serve have the core for themselves."""
+
 TELEMETRY_PATIENCE = 0.3
 
 _log = logging.getLogger("gatewatch")
@@ -86,16 +90,21 @@ async def _serve(
         stack.push_async_callback(redis.aclose)
         parts = await Parts.open(settings, telemetry.recorder, number=number, lending=lending)
         stack.push_async_callback(parts.close)
+        await asyncio.sleep(REST)
         load = LauncherLoad(control, settings.data_dir, allowed=settings.load_allowed)
         # Before the first words of telemetry, so that they are of the settings with which it will serve.
         tuning = await Tuning.open(settings, parts, telemetry, redis, load, os.environ)
+        await asyncio.sleep(REST)
         # One worker of an instance is enough to ask, since all of them would say the same.
         await telemetry.start(redis, database_cpu=DatabaseCpu(parts.database) if number == 1 else None)
         stack.push_async_callback(telemetry.stop)
         stack.push_async_callback(tuning.close)
+        await asyncio.sleep(REST)
         app = quietly(partial(create_app, settings, parts.services, telemetry, load, tuning))
         protocol = create_protocol(settings, telemetry)
+        await asyncio.sleep(REST)
         quietly(_settle_heap)
+        await asyncio.sleep(REST)
         server = await listen(app, listener, protocol)
         parts.services.health.state = "serving"
         control.say("ready")
@@ -124,7 +133,9 @@ async def listen(app: Sanic[Any, Any], listener: socket.socket, protocol: type[a
         raise RuntimeError("Sanic made no server")
     # Sanic drops an empty Alt-Svc header from every response only if it knows which protocols are served.
     app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
+    await asyncio.sleep(REST)
     await server.startup()
+    await asyncio.sleep(REST)
     await server.before_start()
     await server.start_serving()
     await server.after_start()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 READY_WITHIN = 30.0
 FAILED_STARTS = 3
+SETTLING = 0.25
+"""Seconds at least before a worker is followed: its clients come to the others at once, who then have the core to themselves."""
+
 LOOK_EVERY, FROZEN_LOOKS = 0.5, 2
 """Seconds between two looks at a worker, and how many that find it frozen have it replaced."""
 
@@ -81,7 +84,7 @@ class Crew:
                 await self._count_failed_start(ending(code))
             again = "another one is started" + (f" in {wait:g} s" if wait else "")
             self._say(f"worker {number} (pid {worker.pid}) {ending(code)} after {lived:.0f} s; {again}")
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(wait, SETTLING))
 
     async def _live(self, worker: Worker) -> int | None:
         """Follow a worker to its end; one that is not ready in time, or frozen, is killed."""

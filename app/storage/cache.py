@@ -262,6 +262,10 @@ class Cache:
         answered = functools.partial(self._answered, batch, sent)
         line.ask(packed, len(batch.keys), answered, functools.partial(self._line_broke, batch, sent))
 
+    def open(self) -> None:
+        """Begin to open the line that reads go by, so that the first of them need not go the ordinary way."""
+        self._line()
+
     def _line(self) -> Line | None:
         return None if self._breaker.is_open else self._lines.line()
 
