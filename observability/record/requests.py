@@ -9,7 +9,7 @@ from random import random
 from typing import TYPE_CHECKING, Any
 
 from observability.model import Distribution, Exemplar, Histogram, RouteCounts
-from observability.model.histogram import LOWEST_INDEX, PER_DOUBLING, SIZE
+from observability.model.histogram import PER_DOUBLING, position_of
 from observability.model.snapshot import MOST_EXEMPLARS
 from observability.record.anatomy import RouteMeter
 
@@ -31,6 +31,7 @@ TIMED_EVERY = 64
 """One request in so many is timed inside the recorder itself."""
 
 _SERVER_ERROR = 500
+_NO_TIME = 1e-9
 _Key = tuple[str, str, int, str]
 _Cell = list[Any]
 """A number of requests and the sums of their seconds, of those in Redis, and of those in which the loop was blocked."""
@@ -76,8 +77,10 @@ class Series:
         self._lucky_in: float = math.inf
         self._ratio = 0.0
         self._timed_in = TIMED_EVERY
-        self._cells: list[_Cell | None] = [None] * SIZE
         self._open: dict[int, _Cell] = {}
+        """The cells, by the positions of their buckets."""
+        self._cells: dict[int, _Cell] = {}
+        """Those whose buckets are not split, by what is quicker to tell of a duration: its logarithm, rounded up."""
         self._sizes: dict[int, int] = {}
         self._frozen: tuple[float, Distribution] | None = None
 
@@ -92,9 +95,7 @@ class Series:
 
         ``size`` is the response's body in bytes.
         """
-        position = ceil(log2(seconds) * PER_DOUBLING) - LOWEST_INDEX - 1 if seconds > 0.0 else 0
-        position = 0 if position < 0 else position if position < SIZE else SIZE - 1
-        cell = self._cells[position] or self._cell(position, seconds)
+        cell = self._cells.get(ceil(log2(seconds or _NO_TIME) * PER_DOUBLING)) or self._cell(seconds)
         cell[0] += 1
         cell[1] += seconds
         cell[2] += redis
@@ -122,19 +123,19 @@ class Series:
         """Count what the cells hold."""
         whole = 0
         for position, (count, seconds, redis, stalled) in self._open.items():
-            self._cells[position] = None
             whole += count
             self.histogram.put(position, count, seconds)
             self.route.add(position, count, seconds, (stalled, 0, 0, 0, 0, redis))
         sizes = {0: whole - sum(self._sizes.values()), **self._sizes}
         self.route.add_sizes(sizes)
-        self._open, self._sizes = {}, {}
+        self._cells, self._open, self._sizes = {}, {}, {}
 
-    def _cell(self, position: int, seconds: float) -> _Cell:
-        """Return a cell that cannot be found in the list: a new one, or one of a bucket that is split, to be counted exactly."""
+    def _cell(self, seconds: float) -> _Cell:
+        """Return a cell that is not known by its logarithm: a new one, or one of a bucket that is split, to be counted exactly."""
+        position = position_of(seconds)
         cell = self._open.setdefault(position, [0, 0.0, 0.0, 0.0])
         if not self.histogram.split(position, seconds):
-            self._cells[position] = cell
+            self._cells[ceil(log2(seconds or _NO_TIME) * PER_DOUBLING)] = cell
         return cell
 
     def _gap(self) -> float:
