@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
@@ -54,6 +53,9 @@ INTERNAL = ("/console", "/health", "/metrics")
 DatabaseCpu = Callable[[], Awaitable[float | None]]
 
 _FLUSH_TIMEOUT = 2.0
+_PATIENCE = 0.5
+"""Seconds that a stop waits for what it has cancelled."""
+
 _SAMPLE_EVERY = 5
 
 
@@ -145,8 +147,7 @@ class Telemetry:
             return
         await self.watch.stop()
         self._ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._ticking
+        await asyncio.wait({self._ticking}, timeout=_PATIENCE)
         self._ticking = None
         self.recorder.runtime.stop()
         stop_stamping()

@@ -58,6 +58,9 @@ return 1
 # KEYS: lease. ARGV: who gives it up.
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
+_PATIENCE = 0.5
+"""Seconds that a stop waits for what it has cancelled."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -91,8 +94,7 @@ class Watch:
         if self._running is None:
             return
         self._running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._running
+        await asyncio.wait({self._running}, timeout=_PATIENCE)
         self._running = None
         with contextlib.suppress(Exception):  # the lease ends by itself
             await self._ask("EVAL", _RELEASE, 1, LEASE_KEY, self._worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,7 @@ from app.embedded import discard
 from app.embedded.port import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
 QUIET = (
@@ -33,6 +35,7 @@ QUIET = (
 )
 
 
+ENDS_WITHIN = 30.0
 PATIENCE = 180.0
 """Seconds in which an instance must have started, or ended, however busy the machine is."""
 
@@ -96,11 +99,19 @@ async def browser() -> AsyncIterator[Browser]:
         async def patient(**options: Any) -> BrowserContext:
             context = await make(**options)
             context.set_default_timeout(PATIENCE * 1000)
+            context.close = partial(_closed, context.close)  # type: ignore[method-assign] # for whoever closes it
             return context
 
         started.new_context = patient  # type: ignore[method-assign] # for whoever makes one
         yield started
-        await started.close()
+        await _closed(started.close)
+
+
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
+    """Close something of the browser's; one that does not end it holds nobody up, for it is not what is tested."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ENDS_WITHIN):
+            await close()
 
 
 @pytest.fixture
