@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PATIENCE = 120.0
 """Seconds in which what is not promised by a moment must have happened, however busy the machine is."""
 
-SLACK = 6
+SLACK = 3
 """How many times as long as was promised something may take on a busy machine."""
 
 
