@@ -11,7 +11,7 @@ from console.sparkline import sparkline
 from console.verdict import fails
 
 if TYPE_CHECKING:
-    from observability.read.view import Series, View
+    from observability.read.view import PoolView, Series, View
 
 EVICTIONS_ARE_WRONG = 100.0
 """Evictions a minute from which Redis is too small for its cache (the performance guide's alert)."""
@@ -101,16 +101,7 @@ def _pool(view: View, past: Series) -> Tile:
         why = "no worker reports a pool"
         return Tile(key="pool", label="Pool in use", figure=shown.MISSING, note=why, why=why)
     waiting = "nobody waits" if pool.wait_p95 is None else f"wait p95 {shown.duration(pool.wait_p95)}"
-    return Tile(
-        key="pool",
-        label="Pool in use",
-        figure=f"{pool.in_use:,} of\N{NO-BREAK SPACE}{pool.size:,}",
-        note=f"{pool.timeouts:,} gave up waiting" if pool.timeouts else f"most {pool.high_water:,}, {waiting}",
-        tone="bad" if pool.timeouts else "",
-        used=pool.use,
-        page="database",
-        trend=sparkline(past.pool_in_use, least=float(pool.size)),
-    )
+    return _used_pool(pool, past, f"most {pool.high_water:,}, {waiting}")
 
 
 def _mean_pool(view: View, past: Series, when: str) -> Tile:
@@ -119,11 +110,15 @@ def _mean_pool(view: View, past: Series, when: str) -> Tile:
         why = f"no worker reported a pool in {when}"
         return Tile(key="pool", label="Pool in use", figure=shown.MISSING, note=why, why=why)
     waited = "nobody waited" if pool.wait_p95 is None else f"wait p95 {shown.duration(pool.wait_p95)}"
+    return _used_pool(pool, past, f"on average, {waited}")
+
+
+def _used_pool(pool: PoolView, past: Series, note: str) -> Tile:
     return Tile(
         key="pool",
         label="Pool in use",
         figure=f"{pool.in_use:,} of\N{NO-BREAK SPACE}{pool.size:,}",
-        note=f"{pool.timeouts:,} gave up waiting" if pool.timeouts else f"on average, {waited}",
+        note=f"{pool.timeouts:,} gave up waiting" if pool.timeouts else note,
         tone="bad" if pool.timeouts else "",
         used=pool.use,
         page="database",
